@@ -1,0 +1,149 @@
+"""Approval requests, votes, and the answers to a click."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from bot.domain.calls import Effect, Prepared, ToolResult
+from bot.domain.ids import Digest, PersonaName, RequestId, Thread, UserId
+
+RequestStatus = Literal[
+    "pending", "approved", "denied", "expired", "cancelled", "superseded", "executing", "done", "unknown_outcome"
+]
+Ballot = Literal["approve", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What approval a call takes: the strictest join of the permitting policies' annotations."""
+
+    quorum: int
+    approvers: frozenset[str]  # roles of people.yaml, e.g. {"approver"}
+    expires_s: int
+    exclude_requesters: bool
+    typed_names: tuple[str, ...] = ()  # what the approver has to type (destroy in production), empty: nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsApproval:
+    terms: Terms
+    policies: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """`instead` tells the agent what would be accepted."""
+
+    reason: str
+    instead: str = ""
+    policies: tuple[str, ...] = ()
+
+
+Decision = Allowed | NeedsApproval | Denied
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    user: UserId
+    ballot: Ballot
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """The stored question. Everything a card shows and an execution needs; nothing comes from the click."""
+
+    id: RequestId
+    prepared: Prepared
+    digest: Digest
+    environment: str
+    terms: Terms
+    reason: str
+    policy_version: str
+    requesters: frozenset[UserId]
+    thread: Thread
+    asked_by: PersonaName
+    words: str  # the agent's words, unverified
+    verdict_line: str
+    created_at: datetime
+    expires_at: datetime
+    status: RequestStatus = "pending"
+    votes: tuple[Vote, ...] = ()
+    approved_at: datetime | None = None
+    note: str = ""  # why it ended: the denier's reason, what was superseded
+
+    @property
+    def short(self) -> str:
+        return self.id[:4]
+
+    @property
+    def effect(self) -> Effect:
+        return self.prepared.effect
+
+
+# What the gate answers to a submitted call -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not run. The result's text says why and what to do instead."""
+
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A human has to decide; the turn ends. `fresh` is false when the same digest already waited."""
+
+    request: ApprovalRequest
+    result: ToolResult
+    fresh: bool = True
+
+
+Submitted = Ran | Refused | Held
+
+
+# What the gate answers to a click -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The vote counts; `request.status` says whether it is now decided."""
+
+    request: ApprovalRequest
+
+
+@dataclass(frozen=True, slots=True)
+class NotCounted:
+    """The click changed nothing. `why` is one of the audit codes, `text` is what only the clicker sees."""
+
+    why: Literal[
+        "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
+        "wrong_place", "typed_wrong", "cancelled",
+    ]  # fmt: skip
+    text: str
+    request: ApprovalRequest | None = None
+
+
+VoteAnswer = Counted | NotCounted
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a request: executed (`result` says how it went) or not (`request.status` and `note` say why)."""
+
+    request: ApprovalRequest
+    result: ToolResult
+    orphans: tuple[str, ...] = field(default_factory=tuple[str, ...])

@@ -1,0 +1,128 @@
+"""What comes in from Slack (and from deadlines), parsed at the edge. Nothing downstream sees a Slack dict."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.domain.ids import LaneKey, QuestionId, RequestId, Thread, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Where an answer to a click or command goes: only the person sees it."""
+
+    team: str
+    channel: str
+    thread_ts: str
+    user: UserId
+    trigger: str = ""  # opens a modal within 3 s
+    app: str = ""  # app id that received the click
+    message_ts: str = ""  # the message that carried the button
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A human's message. `to` are the persona names (and "watchbill") that it mentions, first mention first, as
+    facts merged over the apps that received it. `edited` is true when the text of an earlier message changed.
+    """
+
+    thread: Thread
+    ts: str
+    user: UserId
+    text: str
+    to: tuple[str, ...]
+    in_thread: bool
+    edited: bool = False
+    kind: Literal["said"] = "said"
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCast:
+    request: RequestId
+    ballot: Literal["approve", "deny"]
+    reason: str
+    typed: str
+    reply: Reply
+    kind: Literal["vote_cast"] = "vote_cast"
+
+
+@dataclass(frozen=True, slots=True)
+class ModalAsked:
+    """A press that needs a form first: deny (a reason), approve_typed, answer (own words), extend, details."""
+
+    what: Literal["deny", "approve_typed", "answer", "details"]
+    subject: str  # request id, question id, or mission id
+    reply: Reply
+    kind: Literal["modal_asked"] = "modal_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGiven:
+    question: QuestionId
+    answer: str
+    option: int | None
+    reply: Reply
+    kind: Literal["answer_given"] = "answer_given"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendAsked:
+    mission: str
+    reply: Reply
+    kind: Literal["extend_asked"] = "extend_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """STOP as text, button or command. `force` is true for a second one by a person. `clear` is CLEAR: inbox only."""
+
+    thread: Thread
+    user: UserId
+    reply: Reply
+    clear: bool = False
+    kind: Literal["stop_asked"] = "stop_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """A slash command or its mention twin. `name` without slash and prefix: cluster-status, mission, approvals, crew."""
+
+    name: str
+    text: str
+    reply: Reply
+    thread: Thread | None = None
+    kind: Literal["commanded"] = "commanded"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A request left `pending`: the lane has to execute it, or tell the agent."""
+
+    lane: LaneKey
+    request: RequestId
+    kind: Literal["settled"] = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """`subject` is a request id or a question id."""
+
+    lane: LaneKey
+    what: Literal["request", "question", "start"]
+    subject: str
+    kind: Literal["deadline_reached"] = "deadline_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Look at this lane: a turn may be unfinished or a wake unserved."""
+
+    lane: LaneKey
+    why: str
+    kind: Literal["continue"] = "continue"
+
+
+# At once, in any worker, without the lane's lease; at least once, so their effects are idempotent.
+Immediate = VoteCast | ModalAsked | StopAsked | Commanded
+# In order, by the one holder of the lane's lease.
+Ordered = Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue | StopAsked
+Inbound = Immediate | Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue

@@ -1,0 +1,370 @@
+"""A mission as a fold over its log: contract, plan, findings, evidence, who waits for what. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal, assert_never
+
+from bot.domain import log
+from bot.domain.contract import Criterion, Verdict, Waiver
+from bot.domain.ids import CallId, PersonaName, UserId
+from bot.domain.log import Logged
+from bot.domain.state import (
+    ActiveTurn,
+    CallRecord,
+    Denial,
+    Exchange,
+    HandOffRecord,
+    HeardItem,
+    Line,
+    Mission,
+    OpenQuestion,
+    OpenRequest,
+    Shown,
+    Spend,
+    StepItem,
+    Wake,
+)
+
+TALK_KEPT = 20  # lines; older ones are in the log and in the digest of the context
+RESULTS_KEPT = 200
+HAND_OFFS_KEPT = 100
+
+Mark = Literal["open", "passed", "failed", "unverifiable", "waived"]
+
+
+class EmptyLogError(ValueError):
+    """A mission's log does not begin with its opening."""
+
+
+def fold(entries: Iterable[Logged], state: Mission | None = None) -> Mission:
+    """The state after `entries`, going on from `state` where one is given."""
+    for logged in entries:
+        state = opened(logged) if state is None else applied(state, logged)
+    if state is None:
+        raise EmptyLogError("the log is empty")
+    return state
+
+
+def opened(logged: Logged) -> Mission:
+    """The state after the first entry."""
+    entry = logged.entry
+    if not isinstance(entry, log.MissionOpened):
+        raise EmptyLogError(f"the log begins with {entry.kind}, not with the mission's opening")
+    wake = Wake(f"{logged.id}", entry.addressed, entry.request, "said", frozenset({entry.requester}))
+    return Mission(
+        id=entry.mission,
+        thread=entry.thread,
+        estate=entry.estate,
+        environment=entry.environment,
+        requester=entry.requester,
+        request=entry.request,
+        opened_at=logged.at,
+        wakes=(wake,),
+        talk=(Line(entry.requester, entry.request),),
+        ordinal=1,
+        last=logged.id,
+    )
+
+
+def applied(state: Mission, logged: Logged) -> Mission:
+    """The state after one more entry."""
+    after = _apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged)
+    return _clocked(after, logged.at)
+
+
+def mark_of(state: Mission, criterion: Criterion) -> Mark:
+    """Where a criterion stands. Evidence older than the last change no longer counts (rule 8)."""
+    if criterion.number in state.waivers:
+        return "waived"
+    shown = state.evidence.get(criterion.number)
+    if shown is None or shown.ordinal < state.last_change:
+        return "open"
+    return shown.evidence.outcome
+
+
+def outcome_of(state: Mission) -> Literal["done", "partial"] | None:
+    """`done` or `partial` where every criterion is settled, else None. No word of an agent goes in (rule 8)."""
+    marks = {mark_of(state, criterion) for criterion in state.criteria}
+    if not marks or marks & {"open", "failed"} or state.requests or state.questions:
+        return None
+    return "partial" if "unverifiable" in marks else "done"
+
+
+def blocking(state: Mission, verdict: Verdict, threshold: int, rank: dict[str, int]) -> tuple[str, ...]:
+    """Fingerprints of the verdict's findings that block: open, not accepted by a human, at or above the threshold."""
+    return tuple(
+        finding.fingerprint
+        for finding in verdict.findings
+        if finding.status == "open"
+        and rank[finding.severity] >= threshold
+        and state.findings.get(finding.fingerprint, finding).status == "open"
+    )
+
+
+def waiting(state: Mission) -> bool:
+    """True while only people can move the mission on."""
+    return not state.ended and state.turn is None and not state.wakes
+
+
+def _apply(state: Mission, logged: Logged) -> Mission:
+    entry = logged.entry
+    match entry:
+        case log.MissionOpened():
+            raise EmptyLogError("a mission opens once")
+        case log.RequestAmended() | log.HumanSaid() | log.Noted() | log.StopPressed():
+            return _heard(state, logged)
+        case log.TurnStarted() | log.ModelAsked() | log.ModelReplied() | log.TurnEnded():
+            return _turned(state, entry)
+        case log.ToolReturned():
+            return _returned(state, entry)
+        case log.Spoke() | log.HandedOff():
+            return _spoken(state, logged)
+        case log.Asked() | log.QuestionAnswered() | log.ApprovalAsked() | log.ApprovalEnded():
+            return _asked(state, logged)
+        case (
+            log.Planned()
+            | log.VerdictRecorded()
+            | log.EvidenceRecorded()
+            | log.CriterionWaived()
+            | log.FindingAccepted()
+        ):
+            return _recorded(state, entry)
+        case log.BudgetWarned():
+            return replace(state, warned=(*state.warned, entry.what))
+        case log.BudgetExtended():
+            return replace(state, factor=state.factor * entry.factor, warned=(), parked="", parked_text="")
+        case log.Parked():
+            return replace(state, parked=entry.why, parked_text=entry.text, turn=None)
+        case log.MissionEnded():
+            return replace(state, ended=entry.outcome, ended_at=logged.at, turn=None, wakes=())
+    assert_never(entry)
+
+
+def _heard(state: Mission, logged: Logged) -> Mission:
+    match logged.entry:
+        case log.RequestAmended(by, text):
+            wake = Wake(f"{logged.id}", PersonaName("architect"), f"Amendment: {text}", "said", frozenset({by}))
+            return replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake), parked="")
+        case log.HumanSaid(by, text, to, _):
+            wake = Wake(f"{logged.id}", to, text, "said", frozenset({by}))
+            talk = _talk(state, by, text)
+            return replace(state, wakes=(*state.wakes, wake), talk=talk, progress=state.progress + 1, parked="")
+        case log.Noted(to, text):
+            return replace(state, wakes=(*state.wakes, Wake(f"{logged.id}", to, text, "noted")))
+        case log.StopPressed(by):
+            return replace(state, stopped_by=by, wakes=(), turn=None, requests={}, questions={})
+        case _:
+            return state
+
+
+def _turned(state: Mission, entry: log.TurnStarted | log.ModelAsked | log.ModelReplied | log.TurnEnded) -> Mission:
+    match entry:
+        case log.TurnStarted(turn, persona, cause):
+            wake = next((wake for wake in state.wakes if wake.key == cause), None)
+            rest = tuple(wake for wake in state.wakes if wake.key != cause)
+            exchanges = dict(state.exchanges)
+            if wake is not None:
+                exchanges[persona] = _exchange(state, wake)
+            return replace(state, turn=ActiveTurn(turn, persona), turns=turn, wakes=rest, exchanges=exchanges)
+        case log.ModelAsked(_, persona):
+            return _spent(state, persona, Spend(steps=1))
+        case log.ModelReplied():
+            return _replied(state, entry)
+        case log.TurnEnded():
+            return replace(state, turn=None)
+
+
+def _replied(state: Mission, entry: log.ModelReplied) -> Mission:
+    usage = entry.usage
+    state = _spent(state, entry.persona, Spend(entry.cost_usd, usage.prompt, usage.completion, 0))
+    exchange = state.exchanges.get(entry.persona) or Exchange(entry.persona, (), frozenset())
+    items = (*exchange.items, StepItem(entry.text, entry.calls))
+    turn = state.turn and replace(state.turn, steps=state.turn.steps + 1)
+    exchanges = {**state.exchanges, entry.persona: replace(exchange, items=items)}
+    return replace(state, exchanges=exchanges, turn=turn, leaks=state.leaks + entry.leaks)
+
+
+def _returned(state: Mission, entry: log.ToolReturned) -> Mission:
+    result = entry.result
+    record = CallRecord(
+        call=result.call,
+        tool=result.tool,
+        status=result.status,
+        text=result.text,
+        cls=entry.cls,
+        artifact=result.artifact or "",
+        size=result.size,
+        request=entry.request,
+        ordinal=state.ordinal,
+        changed=result.changed,
+        facts=dict(result.facts),
+        digest=result.digest,
+        persona=entry.persona,
+    )
+    results = {**state.results, result.call: record}
+    for old in list(results)[: max(0, len(results) - RESULTS_KEPT)]:
+        del results[old]
+    state = replace(state, results=results)
+    if not result.changed:
+        return state
+    counts = [_count(result.facts.get(name)) for name in ("created", "changed", "destroyed")]
+    return replace(
+        state,
+        last_change=state.ordinal,
+        progress=state.progress + 1,
+        created=state.created + counts[0],
+        changed=state.changed + counts[1],
+        destroyed=state.destroyed + counts[2],
+        applied=(*state.applied, *_texts(result.facts.get("exists"))),
+    )
+
+
+def _spoken(state: Mission, logged: Logged) -> Mission:
+    match logged.entry:
+        case log.Spoke(_, persona, text):
+            return replace(state, talk=_talk(state, persona, text))
+        case log.HandedOff(_, by, to, task, _, fingerprint):
+            wake = Wake(f"{logged.id}", to, f"From {by}: {task}", "handed_off", _humans(state, by))
+            records = (*state.hand_offs, HandOffRecord(fingerprint, to, task, state.progress))[-HAND_OFFS_KEPT:]
+            return replace(
+                state, wakes=(*state.wakes, wake), hand_offs=records, talk=_talk(state, by, f"→ {to}: {task}")
+            )
+        case _:
+            return state
+
+
+def _asked(state: Mission, logged: Logged) -> Mission:
+    entry = logged.entry
+    match entry:
+        case log.Asked(question, by, text, options, default, deadline):
+            opened_question = OpenQuestion(question, by, text, options, default, deadline)
+            return replace(state, questions={**state.questions, question: opened_question})
+        case log.QuestionAnswered(question, answer, by):
+            asked = state.questions.get(question)
+            if asked is None:
+                return state
+            rest = {key: value for key, value in state.questions.items() if key != question}
+            who = by or "nobody, so the default counts"
+            text = f"Answer to “{asked.text}”: {answer} ({who})"
+            humans = frozenset({UserId(by)}) if by else frozenset[UserId]()
+            wake = Wake(f"{logged.id}", asked.by, text, "answered", humans)
+            return replace(state, questions=rest, wakes=(*state.wakes, wake), progress=state.progress + 1)
+        case log.ApprovalAsked(request, call, by, digest, _, title):
+            waiting_for = OpenRequest(request, call, by, digest, title, logged.at)
+            return replace(state, requests={**state.requests, request: waiting_for}, asked=state.asked + 1)
+        case log.ApprovalEnded():
+            return _approval_ended(state, logged, entry)
+        case _:
+            return state
+
+
+def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) -> Mission:
+    asked = state.requests.get(entry.request)
+    if asked is None:
+        return state
+    rest = {key: value for key, value in state.requests.items() if key != entry.request}
+    wake = Wake(f"{logged.id}", asked.by, "", "settled")
+    state = replace(state, requests=rest, progress=state.progress + 1)
+    match entry.status:
+        case "done" | "unknown_outcome":
+            by = dict(state.approvals_by)
+            for user in entry.by:
+                by[user] = by.get(user, 0) + 1
+            state = replace(state, approved=state.approved + 1, approvals_by=by)
+        case "denied":
+            denial = Denial(asked.digest, entry.reason, entry.by)
+            state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial))
+        case _:
+            pass
+    if entry.status == "cancelled" or state.ended or state.stopped_by:
+        return state
+    return replace(state, wakes=(*state.wakes, wake))
+
+
+def _recorded(
+    state: Mission,
+    entry: log.Planned | log.VerdictRecorded | log.EvidenceRecorded | log.CriterionWaived | log.FindingAccepted,
+) -> Mission:
+    state = replace(state, progress=state.progress + 1)
+    match entry:
+        case log.Planned(criteria, steps, uncovered):
+            return replace(
+                state, criteria=(*state.criteria, *criteria), steps=steps or state.steps, uncovered=uncovered
+            )
+        case log.VerdictRecorded(verdict):
+            findings = {**state.findings}
+            for finding in verdict.findings:
+                known = findings.get(finding.fingerprint)
+                if known is None or known.status == "open":
+                    findings[finding.fingerprint] = finding
+            return replace(state, verdicts={**state.verdicts, verdict.revision: verdict}, findings=findings)
+        case log.EvidenceRecorded(evidence):
+            record = state.results.get(evidence.call)
+            ordinal = record.ordinal if record else state.ordinal
+            return replace(state, evidence={**state.evidence, evidence.criterion: Shown(evidence, ordinal)})
+        case log.CriterionWaived(criterion, by, reason):
+            return replace(state, waivers={**state.waivers, criterion: Waiver(criterion, by, reason)})
+        case log.FindingAccepted(fingerprint, by, _):
+            known = state.findings.get(fingerprint)
+            if known is None:
+                return state
+            accepted = replace(known, status="accepted", accepted_by=by)
+            return replace(state, findings={**state.findings, fingerprint: accepted})
+
+
+def _exchange(state: Mission, wake: Wake) -> Exchange:
+    """A hand-off or a human's word begins a new exchange, unless calls of the old one still wait for people."""
+    old = state.exchanges.get(wake.persona)
+    pending = old is not None and any(_held(state, call.id) for call in old.calls)
+    heard = (HeardItem(wake.text),) if wake.text else ()
+    goes_on = wake.cause in {"settled", "answered", "noted"} or pending
+    if old is not None and goes_on:
+        return replace(old, items=(*old.items, *heard), humans=old.humans | wake.humans)
+    giver = state.hand_offs[-1] if wake.cause == "handed_off" and state.hand_offs else None
+    handed_by = PersonaName(wake.text.removeprefix("From ").split(":", 1)[0]) if giver else None
+    return Exchange(wake.persona, heard, wake.humans, handed_by)
+
+
+def _held(state: Mission, call: str) -> bool:
+    record = state.results.get(CallId(call))
+    return record is not None and record.status == "held"
+
+
+def _humans(state: Mission, persona: PersonaName) -> frozenset[UserId]:
+    exchange = state.exchanges.get(persona)
+    return exchange.humans if exchange else frozenset()
+
+
+def _talk(state: Mission, who: str, text: str) -> tuple[Line, ...]:
+    return (*state.talk, Line(who, text))[-TALK_KEPT:]
+
+
+def _spent(state: Mission, persona: PersonaName, more: Spend) -> Mission:
+    mine = state.spend_by.get(persona, Spend())
+    return replace(state, spend=_add(state.spend, more), spend_by={**state.spend_by, persona: _add(mine, more)})
+
+
+def _add(one: Spend, other: Spend) -> Spend:
+    return Spend(
+        one.usd + other.usd, one.prompt + other.prompt, one.completion + other.completion, one.steps + other.steps
+    )
+
+
+def _clocked(state: Mission, at: datetime) -> Mission:
+    """Count the time in which only people could move the mission on."""
+    idle = waiting(state) and bool(state.requests or state.questions)
+    if idle and state.waiting_since is None:
+        return replace(state, waiting_since=at)
+    if not idle and state.waiting_since is not None:
+        more = (at - state.waiting_since).total_seconds()
+        return replace(state, waiting_since=None, waited_s=state.waited_s + more)
+    return state
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # facts are JSON
