@@ -1,0 +1,242 @@
+"""The control API under /lab: what the page and the tests use to be people and to make trouble."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from .interactions import click_message, run_command, run_shortcut
+from .messages import change, message_of_person, post
+from .text import rich_text, type_text
+from .wire import SlackError
+from .workspace import Workspace
+from .world import TEAM_DOMAIN, TEAM_ID, TEAM_NAME, Channel, Json
+
+Action = Callable[[Workspace, Json], Awaitable[Json]]
+MOST_SHOWN = 2_000
+
+
+def channel_of(workspace: Workspace, body: Json) -> Channel:
+    channel = workspace.world.find_channel(str(body.get("channel", "")))
+    if channel is None:
+        raise SlackError("channel_not_found")
+    return channel
+
+
+def person_of(workspace: Workspace, body: Json) -> str:
+    user_id = str(body.get("as", ""))
+    if user_id not in workspace.world.people:
+        raise SlackError("user_not_found")
+    return user_id
+
+
+def _state(workspace: Workspace, query: Json) -> Json:
+    world = workspace.world
+    channel = channel_of(workspace, {"channel": query.get("channel", "C0LAB00001")})
+    people = [{"id": p.id, "name": p.name, "title": p.title, "color": p.color} for p in world.people.values()]
+    guests = {p.id for p in world.people.values() if p.deleted or p.team_id != TEAM_ID}
+    return {
+        "team": {"id": TEAM_ID, "name": TEAM_NAME, "domain": TEAM_DOMAIN},
+        "me_choices": [person for person in people if person["id"] not in guests],
+        "people": people,
+        "bots": [
+            {"user_id": a.user_id, "bot_id": a.bot_id, "app_id": a.app_id, "name": a.name, "key": a.key, "icon": a.icon}
+            | {"connections": workspace.hub.connected(a)}
+            for a in world.apps.values()
+        ],
+        "channels": [{"id": c.id, "name": c.name, "topic": c.topic} for c in world.channels.values() if c.listed],
+        "commands": [
+            {"command": c.command, "description": c.description, "usage_hint": c.usage_hint} for c in workspace.commands
+        ],
+        "suggestions": workspace.suggestions,
+        "messages": list(channel.messages.values())[-int(query.get("limit", MOST_SHOWN)) :],
+    }
+
+
+def _thread(workspace: Workspace, query: Json) -> Json:
+    channel = channel_of(workspace, query)
+    message = channel.messages.get(str(query.get("ts", "")))
+    if message is None:
+        raise SlackError("thread_not_found")
+    root = message.get("thread_ts") or message["ts"]
+    stamps = [root, *channel.threads.get(root, [])]
+    return {"ok": True, "messages": [channel.messages[ts] for ts in stamps if ts in channel.messages]}
+
+
+def _ephemerals(workspace: Workspace, query: Json) -> Json:
+    return {"ok": True, "messages": workspace.ephemerals.get(person_of(workspace, query), [])}
+
+
+def _record(workspace: Workspace, query: Json) -> Json:
+    start = int(query.get("since", 0))
+    return {
+        "calls": workspace.ledger.calls[start:],
+        "unacked": workspace.hub.unacked,
+        "deliveries": list(workspace.hub.records),
+    }
+
+
+def _report(workspace: Workspace, _query: Json) -> Json:
+    hub = workspace.hub
+    return workspace.ledger.report() | {"redelivered": hub.redelivered, "unacked": len(hub.unacked)}
+
+
+def _acks(workspace: Workspace, query: Json) -> Json:
+    """How long apps took to ack, in milliseconds; `app` and `after` (unix seconds) narrow it down."""
+    after = float(query.get("after", 0))
+    records = [r for r in workspace.hub.records if r["sent_at"] >= after and query.get("app") in (None, r["app"])]
+    times = sorted(1000 * (r["acked_at"] - r["sent_at"]) for r in records if r["acked_at"] is not None)
+    answer: Json = {"ok": True, "sent": len(records), "acked": len(times), "waiting": workspace.hub.count_unsettled()}
+    for name, part in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99), ("max_ms", 1.0)):
+        answer[name] = round(times[min(len(times) - 1, int(len(times) * part))], 3) if times else None
+    return answer
+
+
+async def _post(workspace: Workspace, body: Json) -> Json:
+    user_id = person_of(workspace, body)
+    channel = channel_of(workspace, body)
+    typed = str(body.get("text", ""))
+    text = typed if body.get("raw") else type_text(workspace.world, typed)
+    if body.get("subtype") in ("edit", "unfurl"):
+        return _edit(workspace, channel, user_id, text, body)
+    thread_ts = str(body.get("thread_ts") or "")
+    if thread_ts:
+        parent = channel.messages.get(thread_ts)
+        if parent is None:
+            raise SlackError("thread_not_found")
+        thread_ts = parent.get("thread_ts") or thread_ts
+    message = post(workspace, channel, message_of_person(workspace, user_id, text), thread_ts)
+    return {"ok": True, "ts": message["ts"]}
+
+
+def _edit(workspace: Workspace, channel: Channel, user_id: str, text: str, body: Json) -> Json:
+    message = channel.messages.get(str(body.get("ts", "")))
+    if message is None or message.get("user") != user_id:
+        raise SlackError("message_not_found" if message is None else "cant_update_message")
+    if body["subtype"] == "unfurl":  # the text stays the same, Slack adds a preview of the link
+        preview = {
+            "from_url": body.get("url", "https://example.com/"),
+            "title": "Example",
+            "id": 1,
+            "fallback": "Example",
+        }
+        change(workspace, channel, message["ts"], attachments=[preview])
+    else:
+        edited = {"user": user_id, "ts": workspace.stamps.new_ts()}
+        change(workspace, channel, message["ts"], text=text, blocks=[rich_text(text)], edited=edited)
+    return {"ok": True, "ts": message["ts"]}
+
+
+async def _command(workspace: Workspace, body: Json) -> Json:
+    person_of(workspace, body)
+    return await run_command(workspace, channel_of(workspace, body), body)
+
+
+async def _click(workspace: Workspace, body: Json) -> Json:
+    user_id = person_of(workspace, body)
+    channel = channel_of(workspace, body)
+    ts = str(body.get("ts", ""))
+    message = workspace.find_ephemeral(user_id, ts) if body.get("ephemeral") else channel.messages.get(ts)
+    if message is None:
+        raise SlackError("message_not_found")
+    return await click_message(workspace, channel, message, body)
+
+
+async def _shortcut(workspace: Workspace, body: Json) -> Json:
+    person_of(workspace, body)
+    if "channel" not in body:
+        return await run_shortcut(workspace, body, None, None)
+    channel = channel_of(workspace, body)
+    message = channel.messages.get(str(body.get("ts", "")))
+    if message is None:
+        raise SlackError("message_not_found")
+    return await run_shortcut(workspace, body, channel, message)
+
+
+async def _fault(workspace: Workspace, body: Json) -> Json:
+    kind = body.get("kind")
+    if kind == "drop_socket":
+        return {"ok": True, "hit": workspace.hub.drop(body.get("app"), body.get("how", "abort"))}
+    if kind == "disconnect":
+        return {"ok": True, "hit": workspace.hub.disconnect(body.get("app"), body.get("reason", "refresh_requested"))}
+    if kind == "clear":
+        workspace.faults.clear()
+    elif kind in ("delay", "delay_ack", "duplicate", "fail"):
+        workspace.faults.plant(body)
+    else:
+        raise SlackError("unknown_fault")
+    return {"ok": True}
+
+
+async def _canaries(workspace: Workspace, body: Json) -> Json:
+    workspace.ledger.plant(list(body.get("secrets", [])), list(body.get("thoughts", [])))
+    return {"ok": True}
+
+
+async def _suggestions(workspace: Workspace, body: Any) -> Json:
+    workspace.suggestions = [{"title": str(one["title"]), "text": str(one["text"])} for one in body]
+    workspace.stream.tell("control", suggestions=workspace.suggestions)
+    return {"ok": True}
+
+
+async def _burst(workspace: Workspace, body: Json) -> Json:
+    """Post `count` messages at `per_second`; "{n}" in the text becomes the number. For the bench."""
+    user_id = person_of(workspace, body)
+    channel = channel_of(workspace, body)
+    count, pace = int(body["count"]), float(body["per_second"])
+    began, clock = time.time(), time.monotonic()
+    stamps: list[str] = []
+    while len(stamps) < count:
+        due = min(count, int((time.monotonic() - clock) * pace) + 1)
+        for number in range(len(stamps), due):
+            text = type_text(workspace.world, str(body.get("text", "burst {n}")).replace("{n}", str(number)))
+            stamps.append(post(workspace, channel, message_of_person(workspace, user_id, text))["ts"])
+        await asyncio.sleep(0.002 if pace > 100 else 0.5 / pace)
+    seconds = time.monotonic() - clock
+    return {"ok": True, "posted": count, "seconds": seconds, "began": began, "ts": [stamps[0], stamps[-1]]}
+
+
+READS: dict[str, Callable[[Workspace, Json], Json]] = {
+    "state": _state,
+    "thread": _thread,
+    "ephemerals": _ephemerals,
+    "record": _record,
+    "report": _report,
+    "acks": _acks,
+}
+ACTIONS: dict[str, Action] = {
+    "post": _post,
+    "command": _command,
+    "click": _click,
+    "shortcut": _shortcut,
+    "fault": _fault,
+    "canaries": _canaries,
+    "suggestions": _suggestions,
+    "burst": _burst,
+}
+
+
+async def read(workspace: Workspace, request: web.Request) -> web.Response:
+    reader = READS.get(request.match_info["name"])
+    if reader is None:
+        return web.json_response({"ok": False, "error": "unknown_control"}, status=404)
+    try:
+        return web.json_response(reader(workspace, dict(request.query)))
+    except SlackError as error:
+        return web.json_response(error.body())
+
+
+async def act(workspace: Workspace, request: web.Request) -> web.Response:
+    action = ACTIONS.get(request.match_info["name"])
+    if action is None:
+        return web.json_response({"ok": False, "error": "unknown_control"}, status=404)
+    try:
+        body = json.loads(await request.read() or b"{}")
+        return web.json_response(await action(workspace, body))
+    except SlackError as error:
+        return web.json_response(error.body())
+    except (KeyError, ValueError, TypeError) as error:
+        return web.json_response({"ok": False, "error": "bad_request", "detail": repr(error)}, status=400)
