@@ -1,0 +1,1 @@
+"""The one door through which the lab's binaries come."""

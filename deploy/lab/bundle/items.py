@@ -1,0 +1,39 @@
+"""What the door can bring, and the call that brings it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.lab.bundle.cache import Cache, Say, UnobtainableError
+from deploy.lab.bundle.provider import Provider, obtain_provider
+from deploy.lab.bundle.terraform import Terraform, obtain_terraform
+
+ITEMS = {
+    "terraform": "Terraform >= 1.9 or OpenTofu >= 1.9: the installed one, else a pinned release",
+    "provider": "bpg/proxmox 0.111.1 in a filesystem mirror: the release, else built through the Go module proxy",
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Only what was wanted is set."""
+
+    terraform: Terraform | None = None
+    provider: Provider | None = None
+
+
+def obtain(wanted: Iterable[str], cache: Path, say: Say = print) -> Bundle:
+    """Bring the wanted items into `cache`, one line each through `say`; UnobtainableError says what to install.
+
+    Safe to call again and from several processes at once; what is cached needs no network.
+    """
+    names = list(wanted)
+    unknown = [name for name in names if name not in ITEMS]
+    if unknown:
+        raise UnobtainableError(f"nothing here is called {', '.join(unknown)}: {', '.join(ITEMS)}")
+    place = Cache(cache.resolve())
+    with place.locked(say):
+        return Bundle(
+            terraform=obtain_terraform(place, say) if "terraform" in names else None,
+            provider=obtain_provider(place, say) if "provider" in names else None,
+        )
