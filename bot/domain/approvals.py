@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bot.domain.calls import Effect, Prepared, ToolResult
 from bot.domain.ids import Digest, PersonaName, RequestId, Thread, UserId
+
+if TYPE_CHECKING:
+    from bot.domain.log import Entry
 
 RequestStatus = Literal[
     "pending", "approved", "denied", "expired", "cancelled", "superseded", "executing", "done", "unknown_outcome"
@@ -74,6 +77,7 @@ class ApprovalRequest:
     verdict_line: str
     created_at: datetime
     expires_at: datetime
+    stops: int = 0  # STOPs of the lane when it was asked: a later one voids it (rule 5)
     status: RequestStatus = "pending"
     votes: tuple[Vote, ...] = ()
     approved_at: datetime | None = None
@@ -93,7 +97,10 @@ class ApprovalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
+    """Run now. `entries` are for the mission log (crew tools)."""
+
     result: ToolResult
+    entries: "tuple[Entry, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ class NotCounted:
     ]  # fmt: skip
     text: str
     request: ApprovalRequest | None = None
+    mention: tuple[UserId, ...] = ()  # people who could do it instead; the renderer adds them as mentions
 
 
 VoteAnswer = Counted | NotCounted
@@ -142,8 +150,12 @@ VoteAnswer = Counted | NotCounted
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of a request: executed (`result` says how it went) or not (`request.status` and `note` say why)."""
+    """The end of a request: executed (`result` says how it went) or not (`request.status` and `note` say why).
+
+    `entries` are for the mission log, as in `Ran`.
+    """
 
     request: ApprovalRequest
     result: ToolResult
     orphans: tuple[str, ...] = field(default_factory=tuple[str, ...])
+    entries: "tuple[Entry, ...]" = ()
