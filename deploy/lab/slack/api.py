@@ -5,13 +5,22 @@ from collections.abc import Callable
 from aiohttp import web
 
 from .faults import Fault
-from .methods import chat, identity
+from .methods import chat, conversations, files, identity, people, reactions, validate, views
 from .wire import Arguments, SlackError, read_arguments
 from .workspace import Workspace
 from .world import App, Json
 
 Method = Callable[[Workspace, App, Arguments], Json]
-METHODS: dict[str, Method] = {**chat.METHODS, **identity.METHODS}
+METHODS: dict[str, Method] = {
+    **identity.METHODS,
+    **chat.METHODS,
+    **conversations.METHODS,
+    **people.METHODS,
+    **reactions.METHODS,
+    **files.METHODS,
+    **views.METHODS,
+    **validate.METHODS,
+}
 APP_TOKEN_METHODS = {"apps.connections.open"}
 TRANSPORT_ERRORS = {"http_500": 500, "http_502": 502, "http_503": 503, "http_413": 413}
 
@@ -30,9 +39,7 @@ async def call_method(workspace: Workspace, request: web.Request) -> web.StreamR
         fault = workspace.faults.take("fail", app.key, name)
         if fault is not None and fault.error != "lost":
             _raise_planted(fault)
-        method = METHODS.get(name)
-        if method is None:
-            raise SlackError("unknown_method", req_method=name)
+        method = _find_method(name)
         _limit(workspace, app, name, values)
         answer = {"ok": True, **method(workspace, app, Arguments(values))}
     except SlackError as error:
@@ -58,6 +65,12 @@ def _authenticate(workspace: Workspace, name: str, token: str) -> App:
     if token not in wanted:
         raise SlackError("invalid_auth")
     return wanted[token]
+
+
+def _find_method(name: str) -> Method:
+    if name not in METHODS:
+        raise SlackError("unknown_method", req_method=name)
+    return METHODS[name]
 
 
 def _limit(workspace: Workspace, app: App, name: str, values: Json) -> None:

@@ -8,8 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
+from . import modals
+from .events import emit
 from .interactions import click_message, run_command, run_shortcut
-from .messages import change, message_of_person, post
+from .messages import change, message_of_person, post, remove
+from .methods.conversations import add_member
+from .methods.people import describe_person
+from .methods.reactions import react, unreact
 from .text import rich_text, type_text
 from .wire import SlackError
 from .workspace import Workspace
@@ -70,6 +75,15 @@ def _ephemerals(workspace: Workspace, query: Json) -> Json:
     return {"ok": True, "messages": workspace.ephemerals.get(person_of(workspace, query), [])}
 
 
+def _views(workspace: Workspace, query: Json) -> Json:
+    stack = workspace.view_stacks.get(person_of(workspace, query), [])
+    return {"ok": True, "views": [workspace.views[one] for one in stack if one in workspace.views]}
+
+
+def _home(workspace: Workspace, query: Json) -> Json:
+    return {"ok": True, "view": workspace.homes.get((query.get("app", "watchbill"), person_of(workspace, query)))}
+
+
 def _record(workspace: Workspace, query: Json) -> Json:
     start = int(query.get("since", 0))
     return {
@@ -100,7 +114,7 @@ async def _post(workspace: Workspace, body: Json) -> Json:
     channel = channel_of(workspace, body)
     typed = str(body.get("text", ""))
     text = typed if body.get("raw") else type_text(workspace.world, typed)
-    if body.get("subtype") in ("edit", "unfurl"):
+    if body.get("subtype") in ("edit", "unfurl", "delete"):
         return _edit(workspace, channel, user_id, text, body)
     thread_ts = str(body.get("thread_ts") or "")
     if thread_ts:
@@ -116,7 +130,9 @@ def _edit(workspace: Workspace, channel: Channel, user_id: str, text: str, body:
     message = channel.messages.get(str(body.get("ts", "")))
     if message is None or message.get("user") != user_id:
         raise SlackError("message_not_found" if message is None else "cant_update_message")
-    if body["subtype"] == "unfurl":  # the text stays the same, Slack adds a preview of the link
+    if body["subtype"] == "delete":
+        remove(workspace, channel, message["ts"])
+    elif body["subtype"] == "unfurl":  # the text stays the same, Slack adds a preview of the link
         preview = {
             "from_url": body.get("url", "https://example.com/"),
             "title": "Example",
@@ -137,6 +153,8 @@ async def _command(workspace: Workspace, body: Json) -> Json:
 
 async def _click(workspace: Workspace, body: Json) -> Json:
     user_id = person_of(workspace, body)
+    if "view_id" in body:
+        return await modals.click_view(workspace, body)
     channel = channel_of(workspace, body)
     ts = str(body.get("ts", ""))
     message = workspace.find_ephemeral(user_id, ts) if body.get("ephemeral") else channel.messages.get(ts)
@@ -154,6 +172,63 @@ async def _shortcut(workspace: Workspace, body: Json) -> Json:
     if message is None:
         raise SlackError("message_not_found")
     return await run_shortcut(workspace, body, channel, message)
+
+
+async def _view_submit(workspace: Workspace, body: Json) -> Json:
+    person_of(workspace, body)
+    return await modals.submit(workspace, body)
+
+
+async def _view_close(workspace: Workspace, body: Json) -> Json:
+    person_of(workspace, body)
+    return await modals.close(workspace, body)
+
+
+async def _home_opened(workspace: Workspace, body: Json) -> Json:
+    person_of(workspace, body)
+    return modals.open_home(workspace, body)
+
+
+async def _react(workspace: Workspace, body: Json) -> Json:
+    channel = channel_of(workspace, body)
+    message = channel.messages.get(str(body.get("ts", "")))
+    if message is None:
+        raise SlackError("message_not_found")
+    work = unreact if body.get("remove") else react
+    work(workspace, channel, message, person_of(workspace, body), str(body["name"]).strip(":"))
+    return {"ok": True}
+
+
+async def _person(workspace: Workspace, body: Json) -> Json:
+    """Change what users.info says of a person: is_admin, is_restricted, deleted, team_id."""
+    person = workspace.world.people[person_of(workspace, body)]
+    for name in ("is_admin", "is_restricted", "deleted"):
+        setattr(person, name, bool(body.get(name, getattr(person, name))))
+    person.team_id = str(body.get("team_id", person.team_id))
+    shown = describe_person(person)
+    event = {"type": "user_change", "user": shown, "cache_ts": 0, "event_ts": workspace.stamps.new_ts()}
+    channel = workspace.world.channels["C0LAB00001"]
+    emit(workspace, channel, event, list(workspace.world.apps.values()))
+    return {"ok": True, "user": shown}
+
+
+async def _usergroup(workspace: Workspace, body: Json) -> Json:
+    """Set the members of a user group."""
+    handle, _users = workspace.world.usergroups[body["usergroup"]]
+    workspace.world.usergroups[body["usergroup"]] = (handle, list(body["users"]))
+    return {"ok": True}
+
+
+async def _invite(workspace: Workspace, body: Json) -> Json:
+    """Put an app (by key) or a person into a channel, or with `remove` out of it."""
+    channel = channel_of(workspace, body)
+    app = workspace.world.apps.get(str(body.get("app", "")))
+    user_id = app.user_id if app else person_of(workspace, body)
+    if body.get("remove"):
+        channel.members.discard(user_id)
+    else:
+        add_member(workspace, channel, user_id)
+    return {"ok": True}
 
 
 async def _fault(workspace: Workspace, body: Json) -> Json:
@@ -203,6 +278,8 @@ READS: dict[str, Callable[[Workspace, Json], Json]] = {
     "state": _state,
     "thread": _thread,
     "ephemerals": _ephemerals,
+    "views": _views,
+    "home": _home,
     "record": _record,
     "report": _report,
     "acks": _acks,
@@ -212,6 +289,13 @@ ACTIONS: dict[str, Action] = {
     "command": _command,
     "click": _click,
     "shortcut": _shortcut,
+    "view_submit": _view_submit,
+    "view_close": _view_close,
+    "home_opened": _home_opened,
+    "react": _react,
+    "person": _person,
+    "usergroup": _usergroup,
+    "invite": _invite,
     "fault": _fault,
     "canaries": _canaries,
     "suggestions": _suggestions,

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
+from typing import Self
 
 from aiohttp import web
 
 from . import api, control, interactions
+from .methods import files
 from .workspace import Options, Workspace
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -38,7 +40,7 @@ class LabServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def __aenter__(self) -> "LabServer":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -67,6 +69,9 @@ def build_app(workspace: Workspace) -> web.Application:
             web.get("/", serve_page),
             web.get("/page/{file:.+}", serve_page),
             web.get("/lab/stream", workspace.stream.serve),
+            web.get("/lab/files/{file_id}", bind(files.show)),
+            web.get("/files-pri/{reference}/{name}", bind(files.download)),
+            web.post("/upload/v1/{file_id}", bind(files.receive_upload)),
             web.get("/lab/{name}", bind(control.read)),
             web.post("/lab/{name}", bind(control.act)),
             web.get("/api/{method}", bind(api.call_method)),

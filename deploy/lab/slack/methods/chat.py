@@ -27,14 +27,14 @@ def member_channel(workspace: Workspace, app: App, reference: str) -> Channel:
     return channel
 
 
-def take_blocks(workspace: Workspace, args: Arguments) -> list[Json] | None:
+def take_blocks(args: Arguments) -> list[Json] | None:
     """The blocks argument, validated and with ids; None where it is absent."""
     blocks = args.structure("blocks", list, "invalid_blocks_format")
     if blocks is None:
         return None
     problems = find_problems(blocks, "message")
     if problems:
-        words = [f"{problem.message} [json-pointer:{problem.pointer}]" for problem in problems]
+        words = [problem.words() for problem in problems]
         messages = [f"[ERROR] {word}" for word in words]
         raise SlackError("invalid_blocks", errors=words, response_metadata={"messages": messages})
     markdown = sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
@@ -62,9 +62,9 @@ def thread_root(channel: Channel, args: Arguments) -> str:
     return str(message.get("thread_ts") or thread_ts)
 
 
-def _content(workspace: Workspace, args: Arguments) -> tuple[str, list[Json] | None, list[Json] | None]:
+def _content(args: Arguments) -> tuple[str, list[Json] | None, list[Json] | None]:
     text = args.text("text") or args.text("markdown_text")
-    blocks = take_blocks(workspace, args)
+    blocks = take_blocks(args)
     attachments = args.structure("attachments", list, "invalid_attachments")
     if attachments and len(attachments) > MOST_ATTACHMENTS:
         raise SlackError("too_many_attachments")
@@ -74,7 +74,7 @@ def _content(workspace: Workspace, args: Arguments) -> tuple[str, list[Json] | N
 def post_message(workspace: Workspace, app: App, args: Arguments) -> Json:
     args.need("channel")
     channel = member_channel(workspace, app, args.text("channel"))
-    text, blocks, attachments = _content(workspace, args)
+    text, blocks, attachments = _content(args)
     if not (text.strip() or blocks or attachments):
         raise SlackError("no_text")
     message = message_of_app(app, text[:LONGEST_TEXT])
@@ -119,7 +119,7 @@ def _own_message(workspace: Workspace, app: App, args: Arguments, refusal: str) 
 
 def update(workspace: Workspace, app: App, args: Arguments) -> Json:
     channel, message = _own_message(workspace, app, args, "cant_update_message")
-    text, blocks, attachments = _content(workspace, args)
+    text, blocks, attachments = _content(args)
     if not text.strip() and blocks is None and attachments is None:
         raise SlackError("no_text")
     if len(text) > LONGEST_UPDATE and not blocks:
@@ -149,7 +149,7 @@ def post_ephemeral(workspace: Workspace, app: App, args: Arguments) -> Json:
     channel = member_channel(workspace, app, args.text("channel"))
     if user_id not in channel.members:
         raise SlackError("user_not_in_channel")
-    text, blocks, attachments = _content(workspace, args)
+    text, blocks, attachments = _content(args)
     if not (text.strip() or blocks or attachments):
         raise SlackError("no_text")
     message = message_of_app(app, text[:LONGEST_TEXT])
