@@ -150,8 +150,10 @@ def _heard(state: Mission, logged: Logged) -> Mission:
             wake = Wake(f"{logged.id}", to, text, "said", frozenset({by}))
             talk = _talk(state, by, text)
             return replace(state, wakes=(*state.wakes, wake), talk=talk, progress=state.progress + 1, parked="")
-        case log.Noted(to, text):
-            return replace(state, wakes=(*state.wakes, Wake(f"{logged.id}", to, text, "noted")))
+        case log.Noted(to, text, why):
+            at = state.progress if why == "returned" else state.returned_at
+            wake = Wake(f"{logged.id}", to, text, "noted")
+            return replace(state, wakes=(*state.wakes, wake), returned_at=at)
         case log.StopPressed(by):
             return replace(state, stopped_by=by, wakes=(), turn=None, requests={}, questions={})
         case _:
@@ -166,7 +168,9 @@ def _turned(state: Mission, entry: log.TurnStarted | log.ModelAsked | log.ModelR
             exchanges = dict(state.exchanges)
             if wake is not None:
                 exchanges[persona] = _exchange(state, wake)
-            return replace(state, turn=ActiveTurn(turn, persona), turns=turn, wakes=rest, exchanges=exchanges)
+            return replace(
+                state, turn=ActiveTurn(turn, persona), turns=turn, last_persona=persona, wakes=rest, exchanges=exchanges
+            )
         case log.ModelAsked(_, persona):
             return _spent(state, persona, Spend(steps=1))
         case log.ModelReplied():
@@ -264,7 +268,7 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
     if asked is None:
         return state
     rest = {key: value for key, value in state.requests.items() if key != entry.request}
-    wake = Wake(f"{logged.id}", asked.by, "", "settled")
+    wake = Wake(f"{logged.id}", asked.by, _settled_text(state, asked, entry), "settled")
     state = replace(state, requests=rest, progress=state.progress + 1)
     match entry.status:
         case "done" | "unknown_outcome":
@@ -280,6 +284,15 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
     if entry.status == "cancelled" or state.ended or state.stopped_by:
         return state
     return replace(state, wakes=(*state.wakes, wake))
+
+
+def _settled_text(state: Mission, asked: OpenRequest, entry: log.ApprovalEnded) -> str:
+    """Empty where the waiting call is still the agent's last step: its result then says everything."""
+    exchange = state.exchanges.get(asked.by)
+    last = exchange.items[-1] if exchange and exchange.items else None
+    if isinstance(last, StepItem) and any(call.id == asked.call for call in last.calls):
+        return ""
+    return f"Approval request {asked.request[:4]} ended: {entry.status}. Result {asked.call} has the outcome."
 
 
 def _recorded(

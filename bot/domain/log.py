@@ -237,10 +237,13 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A note of the program to one agent: an intervention, a refusal by the router."""
+    """A note of the program to one agent, which gives it the turn. `returned`: the agent it had handed work to spoke
+    and did not hand the turn back.
+    """
 
     to: PersonaName
     text: str
+    why: Literal["returned", "extended", "recovered"]
     kind: Literal["noted"] = "noted"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
+from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Submitted, Vote
 from bot.domain.calls import Prepared, ToolCall, ToolResult
 from bot.domain.ids import (
     ArtifactId,
@@ -414,6 +414,10 @@ class Tool(Protocol):
     def timeout_s(self) -> float: ...
     @property
     def durable(self) -> bool: ...
+    @property
+    def together(self) -> bool:
+        """True for plain reads: several such calls of one model message may run at the same time."""
+        ...
 
     def parse(self, arguments: Mapping[str, Json]) -> Any:
         """Typed arguments. Raises ArgumentError."""
@@ -435,6 +439,14 @@ class Tool(Protocol):
         """After a crash: wait until the old child is gone and the state lock is free, look, and say what is.
         Runs nothing again. A result of status `unknown_outcome` names every orphan in `facts["orphans"]`.
         """
+        ...
+
+
+class Door(Protocol):
+    """The gate, as the agent loop sees it (rule 9)."""
+
+    async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
+        """Run it, refuse it, or ask people. Never raises for what a model proposed."""
         ...
 
 

@@ -154,6 +154,8 @@ class Mission:
     hand_offs: tuple[HandOffRecord, ...] = ()
     turn: ActiveTurn | None = None
     turns: int = 0
+    last_persona: PersonaName = PersonaName("architect")
+    returned_at: int = -1  # Mission.progress when a turn was last given back for want of a hand-off
     wakes: tuple[Wake, ...] = ()
     exchanges: Mapping[PersonaName, Exchange] = field(default_factory=dict[PersonaName, Exchange])
     results: Mapping[CallId, CallRecord] = field(default_factory=dict[CallId, CallRecord])

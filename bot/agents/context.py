@@ -1,0 +1,184 @@
+"""What an agent's model sees: persona, contract whole, state as tables, its own exchange. Bounded whatever the mission's length.
+
+Tokens are estimated at four characters each (English text and JSON of both providers lie between 3.5 and 4.5).
+"""
+
+from collections.abc import Callable, Sequence
+
+from bot.agents.persona import Persona
+from bot.domain.ids import CallId
+from bot.domain.model import Answered, Heard, Message, Returned
+from bot.domain.state import CallRecord, Exchange, HeardItem, Mission, StepItem
+from bot.mission import mark_of
+from bot.policy.untrusted import fence
+
+CHARACTERS_PER_TOKEN = 4
+STATE_SHARE = 0.5  # of the context for the state, the rest for the exchange
+SHORT = 240  # characters of an older result that stay beside its reference
+OWN_WORDS = frozenset(
+    {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
+)
+
+
+def tokens_of(text: str) -> int:
+    """Estimated tokens."""
+    return len(text) // CHARACTERS_PER_TOKEN + 1
+
+
+def build(state: Mission, persona: Persona, titles: Callable[[str], str] = str) -> tuple[Message, ...]:
+    """The messages of the next model call: the state first, then the exchange, newest last.
+
+    The request, its amendments and the criteria are always whole; what does not fit of the rest is cut, oldest first,
+    and the cut is said.
+    """
+    bound = persona.limits.context_tokens - tokens_of(persona.prompt) - persona.limits.answer_tokens // 4
+    head = state_text(state, int(bound * STATE_SHARE), titles)
+    exchange = state.exchanges.get(persona.name) or Exchange(persona.name, (), frozenset())
+    rest = max(bound - tokens_of(head), bound // 4)
+    return (Heard(head), *_exchange(state, exchange, rest))
+
+
+def state_text(state: Mission, bound: int, titles: Callable[[str], str] = str) -> str:
+    """The mission as text: contract whole, then as much of the state and the thread as fits `bound` tokens."""
+    contract = [f"# Mission {state.id}", f"environment {state.environment}, estate {state.estate}"]
+    contract += ["## Request (verbatim)", state.request]
+    if state.amendments:
+        contract += ["## Amendments", *(f"{by}: {text}" for by, text in state.amendments)]
+    contract += ["## Criteria", *(_criteria(state) or ["none yet: Architect calls plan"])]
+    tables: list[str] = []
+    if state.uncovered:
+        tables += ["## Words without a criterion", *(f"- {words}" for words in state.uncovered)]
+    if state.steps:
+        tables += ["## Plan", *_steps(state)]
+    if state.findings:
+        tables += ["## Findings", *_findings(state)]
+    waiting = _waiting(state)
+    if waiting:
+        tables += ["## Waiting for people", *waiting]
+    if state.verdicts:
+        tables += ["## Verdicts", *_verdicts(state)]
+    fixed = "\n".join([*contract, *tables])
+    room = max(bound - tokens_of(fixed), 200)
+    talk = _newest([f"{titles(line.who)}: {line.text}" for line in state.talk], room)
+    return "\n".join([fixed, "## Recent thread", *talk])
+
+
+def result_text(record: CallRecord, *, short: bool = False) -> str:
+    """A result as the model gets it: a line that names it, then its text, fenced unless it is the program's own."""
+    head = f"[result {record.call}] {record.tool} {record.status}"
+    text = record.text
+    if short and len(text) > SHORT:
+        where = f"read_artifact {record.artifact}" if record.artifact else "cut"
+        text = f"{text[:SHORT]}… ({record.size or len(record.text)} bytes, {where})"
+    own = record.tool in OWN_WORDS or record.status in {"refused", "denied", "held"}
+    return f"{head}\n{text if own else fence(text, record.tool)}"
+
+
+def _exchange(state: Mission, exchange: Exchange, bound: int) -> list[Message]:
+    """The exchange within `bound` tokens: the newest steps whole, older ones with short results, the oldest counted."""
+    items = list(exchange.items)
+    kept: list[list[Message]] = []
+    used = 0
+    for age, item in enumerate(reversed(items)):
+        messages = _messages(state, item, short=age >= 3)
+        cost = sum(tokens_of(_text(message)) for message in messages)
+        if used + cost > bound and kept:
+            short = _messages(state, item, short=True)
+            cost = sum(tokens_of(_text(message)) for message in short)
+            if used + cost > bound:
+                dropped = items[: len(items) - age]
+                kept.append([Heard(_digest(state, dropped))])
+                break
+            messages = short
+        kept.append(messages)
+        used += cost
+    flat = [message for messages in reversed(kept) for message in messages]
+    return flat or [Heard("Go on.")]
+
+
+def _messages(state: Mission, item: HeardItem | StepItem, *, short: bool) -> list[Message]:
+    match item:
+        case HeardItem(text):
+            return [Heard(f"## Your task\n{text}")]
+        case StepItem("", ()):
+            return []  # an empty answer: no provider takes it back
+        case StepItem(text, calls):
+            answered = Answered(text, calls)
+            return [answered, *(_result(state, call.id, call.tool, short=short) for call in calls)]
+
+
+def _result(state: Mission, call: str, tool: str, *, short: bool) -> Returned:
+    record = state.results.get(CallId(call))
+    if record is None:
+        return Returned(call, f"[result {call}] {tool} interrupted\nNo result was kept.", failed=True)
+    return Returned(call, result_text(record, short=short), failed=record.status not in {"ok", "held"})
+
+
+def _digest(state: Mission, items: Sequence[HeardItem | StepItem]) -> str:
+    lines = ["(Earlier in this exchange, shortened:"]
+    for item in items[-12:]:
+        match item:
+            case HeardItem(text):
+                lines.append(f"- heard: {text[:120]}")
+            case StepItem(_, calls):
+                lines += [f"- {call.tool}: {_status(state, call.id)}" for call in calls]
+    return "\n".join([*lines, f"{max(0, len(items) - 12)} before that)"])
+
+
+def _status(state: Mission, call: str) -> str:
+    record = state.results.get(CallId(call))
+    return f"{record.status} [{record.call}]" if record else "no result"
+
+
+def _text(message: Message) -> str:
+    match message:
+        case Heard(text):
+            return text
+        case Answered(text, calls):
+            return text + "".join(f"{call.tool}{dict(call.arguments)}" for call in calls)
+        case Returned(_, text, _):
+            return text
+
+
+def _criteria(state: Mission) -> list[str]:
+    return [
+        f"{c.number} [{mark_of(state, c)}] {c.text} — {f'“{c.quote}”' if c.quote else f'standard {c.standard}'}"
+        for c in state.criteria
+    ]
+
+
+def _steps(state: Mission) -> list[str]:
+    return [
+        f"{s.number} {s.title} · {s.owner} · serves {','.join(map(str, s.serves))} · verify {s.verify or '-'}"
+        for s in state.steps
+    ]
+
+
+def _findings(state: Mission) -> list[str]:
+    return [
+        f"{f.fingerprint} {f.severity} {f.status} {f.rule} {f.resource}: {f.text[:160]}"
+        for f in list(state.findings.values())[-30:]
+    ]
+
+
+def _verdicts(state: Mission) -> list[str]:
+    return [
+        f"plan {v.revision[:12]}: {'pass' if v.passed else 'blocked'} by {v.by}, {len(v.checks)} checks"
+        for v in list(state.verdicts.values())[-5:]
+    ]
+
+
+def _waiting(state: Mission) -> list[str]:
+    rows = [f"approval {r.request[:4]} for {r.by}: {r.title}" for r in state.requests.values()]
+    return rows + [f"question by {q.by}: {q.text[:160]}" for q in state.questions.values()]
+
+
+def _newest(lines: Sequence[str], bound: int) -> list[str]:
+    kept: list[str] = []
+    for line in reversed(lines):
+        text = line if len(line) <= 2000 else f"{line[:2000]}… (cut)"
+        if sum(map(tokens_of, kept)) + tokens_of(text) > bound:
+            kept.append("(older lines are left out)")
+            break
+        kept.append(text)
+    return kept[::-1]

@@ -1,0 +1,36 @@
+"""One turn while it is held: the state, the token that proves the hold, and the only way to write."""
+
+from bot.domain.ids import PersonaName, Token
+from bot.domain.log import Entry
+from bot.domain.ports import Clock, Commit, Deadline, Journal, Scope, Watch
+from bot.domain.posts import Post
+from bot.domain.state import Mission
+from bot.mission import applied
+
+
+class Hold:
+    """Created by the turn, used by the loop. Every write goes through `record` with the token (rule 1)."""
+
+    def __init__(
+        self, state: Mission, persona: PersonaName, token: Token, journal: Journal, clock: Clock, watch: Watch
+    ) -> None:
+        self.state = state
+        self.persona = persona
+        self.watch = watch
+        self._token = token
+        self._journal = journal
+        self._clock = clock
+
+    @property
+    def turn(self) -> int:
+        return self.state.turn.number if self.state.turn else self.state.turns
+
+    async def record(self, *entries: Entry, posts: tuple[Post, ...] = (), deadlines: tuple[Deadline, ...] = ()) -> None:
+        """Append to the log and the outbox together, and fold. Raises StaleTokenError when the lane is lost."""
+        commit = Commit(entries=entries, posts=posts, deadlines=deadlines)
+        for logged in await self._journal.commit(self._token, self.state.id, commit):
+            self.state = applied(self.state, logged)
+
+    def scope(self) -> Scope:
+        """What a tool may know now."""
+        return Scope(self.state, self.persona, self.turn, self._clock.now())

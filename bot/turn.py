@@ -1,0 +1,209 @@
+"""One turn: started in the log, held with a lease, run by the loop, ended in the log with what follows from its outcome."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, assert_never
+
+from bot import log as logs
+from bot.agents.hold import Hold
+from bot.agents.loop import AgentLoop
+from bot.cards import WATCHBILL, Titles, mission_card, report
+from bot.domain import log
+from bot.domain.approvals import ApprovalRequest
+from bot.domain.ids import PersonaName, RequestId, Token
+from bot.domain.outcomes import (
+    AskedHuman,
+    Failed,
+    HandedOver,
+    LimitReached,
+    Outcome,
+    SpokeOut,
+    Stopped,
+    Suspended,
+)
+from bot.domain.ports import Clock, Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
+from bot.domain.posts import ApprovalCard, Notice, Post, Progress
+from bot.domain.state import Mission, Wake
+from bot.mission import outcome_of
+from bot.router import goes_back_to
+
+LOG = logs.logger("turn")
+POLL_S = 0.25  # how often a running turn looks for STOP; the lease is renewed every third of its time
+Warn = Callable[[Mission], str]
+
+
+class Cards(Protocol):
+    """The gate's rendering of stored requests (rule 15)."""
+
+    async def card_of(self, request: RequestId) -> tuple[ApprovalRequest, ApprovalCard] | None: ...
+
+
+class LaneWatch:
+    """Progress out, STOP and a lost lease in. One for each hold of a lane; `hold()` keeps the lease alive."""
+
+    def __init__(self, token: Token, leases: Leases, outbox: Outbox, ttl_s: float, draining: asyncio.Event) -> None:
+        self._token = token
+        self._leases = leases
+        self._outbox = outbox
+        self._ttl_s = ttl_s
+        self._draining = draining
+        self._base = 0
+        self._stops = 0
+        self._alive = True
+        self._posted: dict[str, Post] = {}
+        self._where: tuple[Mission, str] | None = None
+
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        self._base = await self._leases.stops(self._token.lane)
+        keeper = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+
+    def at(self, state: Mission, identity: str) -> None:
+        """Progress from now on belongs to this mission and this speaker."""
+        self._where = (state, identity)
+
+    @property
+    def stops(self) -> int:
+        """The lane's count of STOPs when the hold began: what an approval is consumed against."""
+        return self._base
+
+    def stopping(self) -> int:
+        return self._stops - self._base if self._stops > self._base else 0
+
+    def alive(self) -> bool:
+        return self._alive
+
+    @property
+    def draining(self) -> bool:
+        """The worker is being stopped: finish the step, leave the turn for another worker."""
+        return self._draining.is_set()
+
+    async def progress(self, *parts: str) -> None:
+        if self._where is None or not parts:
+            return
+        state, identity = self._where
+        key = f"progress:{state.id}:{state.ordinal}:{parts[0]}"
+        post = Post(key, state.thread, identity, Progress(parts))
+        if self._posted.get(key) != post:
+            self._posted[key] = post
+            await self._outbox.put(post)
+
+    async def _keep(self) -> None:
+        waited = 0.0
+        while True:
+            await asyncio.sleep(POLL_S)
+            waited += POLL_S
+            try:
+                self._stops = await self._leases.stops(self._token.lane)
+                if waited >= self._ttl_s / 3:
+                    self._alive = await self._leases.renew(self._token, self._ttl_s)
+                    waited = 0.0
+            except StoreUnavailableError:
+                # The lease may end meanwhile; after its time nobody may believe that it is held.
+                self._alive = waited < self._ttl_s
+
+
+class Turns:
+    """Runs turns and writes down how they end."""
+
+    def __init__(
+        self, *, journal: Journal, loop: AgentLoop, cards: Cards, clock: Clock, titles: Titles,
+        limit_usd: float, warn: Warn,
+    ) -> None:  # fmt: skip
+        self._journal = journal
+        self._loop = loop
+        self._cards = cards
+        self._clock = clock
+        self._titles = titles
+        self._limit_usd = limit_usd
+        self._warn = warn
+
+    async def take(self, state: Mission, wake: Wake | None, token: Token, watch: LaneWatch) -> Mission:
+        """Start the turn that `wake` asks for, or go on with the one that a dead worker left, to its end."""
+        persona = state.turn.persona if state.turn else wake.persona if wake else PersonaName("")
+        hold = Hold(state, persona, token, self._journal, self._clock, watch)
+        if state.turn is None and wake is not None:
+            await hold.record(log.TurnStarted(state.turns + 1, persona, wake.key))
+            await hold.record(posts=(self._card(hold.state),))
+        watch.at(hold.state, persona)
+        outcome = await self._outcome(hold)
+        if isinstance(outcome, Stopped):
+            return hold.state  # STOP is folded by the engine; a lost lease or a draining worker leaves the turn open
+        await self._end(hold, outcome)
+        return hold.state
+
+    async def _outcome(self, hold: Hold) -> Outcome:
+        LOG.info(logs.TURN_STARTED, mission=hold.state.id, turn=hold.turn, persona=hold.persona)
+        try:
+            return await self._loop.run(hold)
+        except (StaleTokenError, StoreUnavailableError):
+            raise
+        except Exception as error:
+            # The turn's boundary: one of the three broad excepts. A defect parks one mission, not the worker.
+            LOG.exception(logs.TURN_FAILED, mission=hold.state.id, turn=hold.turn)
+            return Failed(f"the turn broke off: {type(error).__name__}. The log has the details.")
+
+    async def _end(self, hold: Hold, outcome: Outcome) -> None:
+        entries, posts = await self._consequences(hold, outcome)
+        await hold.record(*entries, posts=posts)
+        ended = outcome_of(hold.state)
+        if ended and not hold.state.wakes and not hold.state.ended:
+            await hold.record(log.MissionEnded(ended, f"every criterion is settled: {ended}"))
+            code = f"branch missions/{hold.state.id}"
+            await hold.record(posts=(report(hold.state, self._clock.now(), code=code),))
+        warning = self._warn(hold.state)
+        if warning and warning not in hold.state.warned:
+            notice = Post(f"warn:{hold.state.id}:{warning}", hold.state.thread, WATCHBILL, Notice(warning))
+            await hold.record(log.BudgetWarned(warning), posts=(notice,))
+        await hold.record(posts=(self._card(hold.state),))
+        LOG.info(logs.TURN_ENDED, mission=hold.state.id, turn=hold.state.turns, how=type(outcome).__name__)
+
+    async def _consequences(self, hold: Hold, outcome: Outcome) -> tuple[tuple[log.Entry, ...], tuple[Post, ...]]:
+        state, persona, turn = hold.state, hold.persona, hold.turn
+        match outcome:
+            case SpokeOut(text):
+                ended = log.TurnEnded(turn, persona, "spoke")
+                giver = goes_back_to(state, persona)
+                if giver is None or outcome_of(state):
+                    return (ended,), ()
+                note = f"{self._titles(persona)} ended its turn without hand_off. It said: {text}"
+                return (ended, log.Noted(giver, note, "returned")), ()
+            case HandedOver():
+                return (log.TurnEnded(turn, persona, "handed_off"),), ()
+            case AskedHuman():
+                return (log.TurnEnded(turn, persona, "asked"),), ()
+            case Suspended(requests):
+                return (log.TurnEnded(turn, persona, "suspended"),), await self._approval_posts(requests)
+            case LimitReached(what, text):
+                parked = log.Parked("budget", text)
+                key = f"parked:{state.id}:{state.ordinal}"
+                notice = Post(key, state.thread, WATCHBILL, Notice(text, button="extend", mission=state.id))
+                return (log.TurnEnded(turn, persona, "limit_reached", what), parked), (notice,)
+            case Failed(text):
+                parked = log.Parked("model_unavailable", text)
+                notice = Notice(
+                    f"{self._titles(persona)} cannot go on: {text}", "Say something in this thread to try again."
+                )
+                post = Post(f"parked:{state.id}:{state.ordinal}", state.thread, WATCHBILL, notice)
+                return (log.TurnEnded(turn, persona, "failed", text), parked), (post,)
+            case Stopped():
+                return (log.TurnEnded(turn, persona, "stopped"),), ()
+        assert_never(outcome)
+
+    async def _approval_posts(self, requests: tuple[RequestId, ...]) -> tuple[Post, ...]:
+        posts: list[Post] = []
+        for request in requests:
+            found = await self._cards.card_of(request)
+            if found is not None:
+                posts.append(Post(f"request:{request}", found[0].thread, WATCHBILL, found[1]))
+        return tuple(posts)
+
+    def _card(self, state: Mission) -> Post:
+        return mission_card(state, self._titles, self._limit_usd)

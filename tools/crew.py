@@ -1,0 +1,374 @@
+"""The crew's own tools: plan, hand the turn on, ask, record verdicts and evidence. Their effect is the mission log."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.domain import log
+from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
+from bot.domain.contract import Criterion, Evidence, EvidenceOutcome, Finding, PlanStep, Severity, Verdict
+from bot.domain.ids import ArtifactId, CallId, Json, PersonaName, QuestionId
+from bot.domain.ports import ArgumentError, Artifacts, Cannot, Done, Scope, Watch
+from bot.domain.state import CallRecord, Mission
+from bot.mission import mark_of
+from bot.policy.coverage import normal, quoted, uncovered
+
+CRITERIA_MOST = 20
+STEPS_MOST = 30
+OWN = frozenset({"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact"})
+REVIEWED = frozenset({"scan", "terraform_show"})  # results that look at one revision and name it in facts["revision"]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CriterionArgument(_Arguments):
+    text: Annotated[str, Field(min_length=3, max_length=300)]
+    quote: str = Field("", max_length=600, description="the words of the request this comes from, verbatim")
+    standard: str = Field("", description="or the key of a standard of the house")
+
+
+class StepArgument(_Arguments):
+    title: Annotated[str, Field(min_length=3, max_length=200)]
+    owner: str
+    serves: list[int] = Field(description="numbers of the criteria this step serves, counted from 1")
+    verify: str = Field("", max_length=300)
+
+
+class PlanArguments(_Arguments):
+    criteria: list[CriterionArgument] = Field(max_length=CRITERIA_MOST)
+    steps: list[StepArgument] = Field(max_length=STEPS_MOST)
+
+
+class HandOffArguments(_Arguments):
+    to: str
+    task: Annotated[str, Field(min_length=3, max_length=2000)]
+    step: int | None = None
+
+
+class AskArguments(_Arguments):
+    question: Annotated[str, Field(min_length=3, max_length=600)]
+    options: Annotated[list[Annotated[str, Field(min_length=1, max_length=75)]], Field(min_length=1, max_length=3)]
+    default: int = Field(ge=0, description="index of the option that counts when nobody answers")
+    minutes: int = Field(10, ge=1, le=1440)
+
+
+class FindingArgument(_Arguments):
+    rule: Annotated[str, Field(min_length=1, max_length=120)]
+    resource: Annotated[str, Field(min_length=1, max_length=200)]
+    severity: Severity
+    text: Annotated[str, Field(max_length=500)]
+    status: Literal["open", "mitigated"] = "open"
+
+
+class VerdictArguments(_Arguments):
+    revision: Annotated[str, Field(min_length=8, description="the plan id that was reviewed")]
+    checks: list[str] = Field(description="ids of the tool results that were looked at")
+    findings: Annotated[list[FindingArgument], Field(max_length=50)] = []
+    words: str = Field("", max_length=600)
+
+
+class EvidenceArguments(_Arguments):
+    criterion: int
+    outcome: EvidenceOutcome
+    result: str = Field("", description="id of the tool result that shows it; empty only for unverifiable")
+    words: Annotated[str, Field(min_length=3, max_length=400)]
+
+
+class ReadArguments(_Arguments):
+    id: str
+    offset: int = Field(0, ge=0)
+    limit: int = Field(4000, ge=1, le=12_000)
+
+
+class Refusal(Exception):  # noqa: N818 # not an error of the program: a no that the model can act on
+    """The crew tool says no; the text says what would be accepted."""
+
+
+Act = Callable[[Any, Scope], Awaitable[tuple[str, tuple[log.Entry, ...], Mapping[str, Json]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CrewTool:
+    """A tool whose whole effect is entries of the mission log."""
+
+    name: str
+    description: str
+    model: type[BaseModel]
+    act: Act
+    timeout_s: float = 10.0
+    durable: bool = False
+    together: bool = False
+    schema: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+    def parse(self, arguments: Mapping[str, Json]) -> BaseModel:
+        try:
+            return self.model.model_validate(dict(arguments))
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors()[:5]]
+            raise ArgumentError("; ".join(lines)) from error
+
+    async def prepare(self, call: ToolCall, arguments: BaseModel, scope: Scope) -> Prepared | Cannot:
+        del scope
+        effect = Effect(CallClass.READ, f"tools/crew.py: {self.name}", "writes the mission log only")
+        binding: dict[str, Json] = {"tool": self.name, "arguments": arguments.model_dump(mode="json")}
+        return Prepared(call, effect, binding)
+
+    async def pins(self, prepared: Prepared, arguments: BaseModel) -> Mapping[str, str]:
+        del arguments
+        return prepared.pins
+
+    async def run(self, prepared: Prepared, arguments: BaseModel, scope: Scope, watch: Watch) -> Done:
+        del watch
+        try:
+            text, entries, facts = await self.act(arguments, scope)
+        except Refusal as refusal:
+            return Done(ToolResult(prepared.call.id, self.name, "refused", str(refusal)))
+        return Done(ToolResult(prepared.call.id, self.name, "ok", text, facts=dict(facts)), entries)
+
+    async def recover(self, prepared: Prepared, arguments: BaseModel, scope: Scope, watch: Watch) -> Done:
+        del arguments, scope, watch
+        return Done(ToolResult(prepared.call.id, self.name, "interrupted", "The call left no entry."))
+
+
+def crew_tools(
+    *, personas: Sequence[PersonaName], standards: Mapping[str, str], artifacts: Artifacts,
+    blocks: Callable[[Finding, str], bool],
+) -> tuple[CrewTool, ...]:  # fmt: skip
+    """The six crew tools. `standards` maps key → text; `blocks(finding, environment)` is the threat model's word."""
+
+    async def plan(arguments: PlanArguments, scope: Scope):  # noqa: ANN202 # Act
+        return _plan(arguments, scope.mission, standards, personas)
+
+    async def hand_off(arguments: HandOffArguments, scope: Scope):  # noqa: ANN202 # Act
+        return _hand_off(arguments, scope, personas)
+
+    async def ask_human(arguments: AskArguments, scope: Scope):  # noqa: ANN202 # Act
+        return _ask(arguments, scope)
+
+    async def record_verdict(arguments: VerdictArguments, scope: Scope):  # noqa: ANN202 # Act
+        return _verdict(arguments, scope, blocks)
+
+    async def record_evidence(arguments: EvidenceArguments, scope: Scope):  # noqa: ANN202 # Act
+        return _evidence(arguments, scope)
+
+    async def read_artifact(arguments: ReadArguments, scope: Scope):  # noqa: ANN202 # Act
+        del scope
+        return await _read(arguments, artifacts)
+
+    known = ", ".join(f"{key} ({text})" for key, text in standards.items())
+    names = ", ".join(personas)
+    rows: tuple[tuple[str, str, type[BaseModel], Act], ...] = (
+        ("plan", ("Record criteria and steps. Each criterion quotes the request's words verbatim or names a standard: "
+         f"{known}. Steps serve criteria. A later call with criteria [] replaces the steps only."), PlanArguments, plan),
+        ("hand_off", f"Give the turn to {names} with a task. Ends your turn. Not for asking people.",
+         HandOffArguments, hand_off),
+        ("ask_human", ("Ask people one question with 1 to 3 options and a default that counts at the deadline. Ends your "
+         "turn. Not for approvals: the gate asks those itself."), AskArguments, ask_human),
+        ("record_verdict", ("Record the verdict on exactly one plan id, with the ids of the scan and show results you "
+         "looked at and every finding."), VerdictArguments, record_verdict),
+        ("record_evidence", "Record what shows a criterion: the id of a tool result of yours, newer than the last change.",
+         EvidenceArguments, record_evidence),
+        ("read_artifact", "Read more of a long result by its artifact id.", ReadArguments, read_artifact),
+    )  # fmt: skip
+    return tuple(
+        CrewTool(name, text, model, act, schema=model.model_json_schema(), together=name == "read_artifact")
+        for name, text, model, act in rows
+    )
+
+
+Acted = tuple[str, tuple[log.Entry, ...], Mapping[str, Json]]
+
+
+def _plan(
+    args: PlanArguments, mission: Mission, standards: Mapping[str, str], personas: Sequence[PersonaName]
+) -> Acted:
+    sources = (mission.request, *(text for _, text in mission.amendments))
+    start = len(mission.criteria)
+    if start + len(args.criteria) > CRITERIA_MOST:
+        raise Refusal(f"A contract has at most {CRITERIA_MOST} criteria; there are {start}. Join some.")
+    if not start and not args.criteria:
+        raise Refusal("There are no criteria yet: give each with the words of the request it comes from.")
+    known = {normal(c.text) for c in mission.criteria}
+    criteria: list[Criterion] = []
+    for number, given in enumerate(args.criteria, start + 1):
+        if bool(given.quote) == bool(given.standard):
+            raise Refusal(f"Criterion {number} needs either a quote or a standard: '{given.text}'.")
+        if given.quote and not quoted(given.quote, sources):
+            raise Refusal(
+                f"Criterion {number}: “{given.quote}” does not stand in the request. Quote its words verbatim."
+            )
+        if given.standard and given.standard not in standards:
+            raise Refusal(
+                f"Criterion {number}: no standard '{given.standard}'. Known: {', '.join(standards) or 'none'}."
+            )
+        if normal(given.text) in known:
+            raise Refusal(f"Criterion {number} is there already: '{given.text}'.")
+        criteria.append(Criterion(number, given.text, given.quote, given.standard))
+    steps = _steps(args, mission, criteria, personas)
+    quotes = [c.quote for c in (*mission.criteria, *criteria) if c.quote]
+    left = tuple(run for source in sources for run in uncovered(source, quotes))
+    entry = log.Planned(tuple(criteria), steps, left)
+    total = start + len(criteria)
+    text = f"Plan recorded: criteria 1..{total}; steps 1..{len(steps) or len(mission.steps)}."
+    if left:
+        text += f" Words of the request without a criterion: {'; '.join(left[:5])}. They are listed on the card."
+    return text, (entry,), {}
+
+
+def _steps(
+    args: PlanArguments, mission: Mission, criteria: Sequence[Criterion], personas: Sequence[PersonaName]
+) -> tuple[PlanStep, ...]:
+    if not args.steps and not mission.steps:
+        raise Refusal("A plan needs steps: each with title, owner and the criteria it serves.")
+    numbers = {c.number for c in (*mission.criteria, *criteria)}
+    open_ones = {c.number for c in mission.criteria if mark_of(mission, c) in {"open", "failed"}}
+    open_ones |= {c.number for c in criteria}
+    steps: list[PlanStep] = []
+    for number, step in enumerate(args.steps, 1):
+        owner = PersonaName(step.owner.lower())
+        if owner not in personas:
+            raise Refusal(f"Step {number}: nobody here is called '{step.owner}'. The crew: {', '.join(personas)}.")
+        if not step.serves or not set(step.serves) <= numbers:
+            raise Refusal(f"Step {number} has to name the criteria it serves (of {sorted(numbers)}): '{step.title}'.")
+        steps.append(PlanStep(number, step.title, owner, tuple(step.serves), step.verify))
+    if steps and not any(open_ones & set(step.serves) for step in steps):
+        raise Refusal(f"No step serves an open criterion. Open are {sorted(open_ones)}.")
+    return tuple(steps)
+
+
+def _hand_off(args: HandOffArguments, scope: Scope, personas: Sequence[PersonaName]) -> Acted:
+    mission, to = scope.mission, PersonaName(args.to.strip().lstrip("@").lower())
+    if to not in personas:
+        raise Refusal(f"Nobody here is called '{args.to}'. The crew: {', '.join(personas)}.")
+    if to == scope.persona:
+        raise Refusal("That is you. Do the task, or hand it to somebody else.")
+    fingerprint = task_fingerprint(to, args.task)
+    same = [r for r in mission.hand_offs if r.fingerprint == fingerprint]
+    if same and same[-1].progress == mission.progress:
+        raise Refusal(
+            f"{to} already got this task and nothing has changed since: no new plan, change, verdict, evidence or answer. "
+            "Say what is different now, do something else, or ask_human with a default."
+        )
+    entry = log.HandedOff(scope.turn, scope.persona, to, args.task, args.step, fingerprint)
+    return f"The turn goes to {to}.", (entry,), {}
+
+
+def task_fingerprint(to: PersonaName, task: str) -> str:
+    """Identity of a task: who and which words, whatever their case, spacing and punctuation."""
+    return hashlib.sha256(f"{to}|{normal(task)}".encode()).hexdigest()[:16]
+
+
+def _ask(args: AskArguments, scope: Scope) -> Acted:
+    if scope.mission.questions:
+        raise Refusal("A question already waits for an answer. One at a time.")
+    if args.default >= len(args.options):
+        raise Refusal(f"default is an index into the {len(args.options)} options, counted from 0.")
+    number = f"{scope.mission.id}-{scope.turn}-{scope.mission.ordinal}"
+    question = QuestionId(hashlib.sha256(number.encode()).hexdigest()[:12])
+    deadline = scope.now + timedelta(minutes=args.minutes)
+    entry = log.Asked(question, scope.persona, args.question, tuple(args.options), args.default, deadline)
+    return f"Asked. Default in {args.minutes} min: {args.options[args.default]}.", (entry,), {}
+
+
+def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, str], bool]) -> Acted:
+    mission = scope.mission
+    revision = _revision(args.revision, mission)
+    known = mission.verdicts.get(revision)
+    if known is not None and known.passed:
+        return f"Plan {revision[:12]} has its verdict already: pass. Hand the turn on.", (), {"revision": revision}
+    checks = [_check(given, scope, revision) for given in args.checks]
+    if not any(record.tool == "scan" for record in checks):
+        raise Refusal(f"A verdict needs a scan of plan {revision[:12]} among its checks: run scan with this plan id.")
+    findings = [_finding(given) for given in args.findings]
+    findings += [found for record in checks for found in _scanned(record) if found.fingerprint not in
+                 {finding.fingerprint for finding in findings}]  # fmt: skip
+    stands = [_standing(finding, mission) for finding in findings]
+    blocking = [finding for finding in stands if finding.status == "open" and blocks(finding, mission.environment)]
+    tools = tuple(dict.fromkeys(name for record in checks for name in _scanners(record)))
+    calls = tuple(record.call for record in checks)
+    verdict = Verdict(revision, scope.persona, not blocking, calls, tuple(stands), args.words, tools)
+    said = "pass" if not blocking else "blocked by " + ", ".join(f"{f.rule} on {f.resource}" for f in blocking[:5])
+    text = f"Verdict on plan {revision[:12]}: {said}. {len(stands)} findings, {len(blocking)} blocking."
+    return text, (log.VerdictRecorded(verdict),), {"revision": revision, "passed": not blocking}
+
+
+def _revision(given: str, mission: Mission) -> str:
+    revisions = {
+        str(r.facts["plan"]) for r in mission.results.values() if r.tool == "terraform_plan" and r.facts.get("plan")
+    }
+    found = [revision for revision in revisions if revision.startswith(given.lower())]
+    if len(found) != 1:
+        latest = ", ".join(revision[:12] for revision in revisions) or "none yet"
+        raise Refusal(f"No plan '{given}' in this mission. Plans: {latest}.")
+    return found[0]
+
+
+def _check(given: str, scope: Scope, revision: str) -> CallRecord:
+    record = scope.mission.results.get(CallId(given))
+    if record is None:
+        record = next((r for r in scope.mission.results.values() if given and r.artifact == given), None)
+    if record is None or record.status != "ok" or record.tool not in REVIEWED or record.persona != scope.persona:
+        raise Refusal(f"'{given}' is not a result of a check you ran ({', '.join(sorted(REVIEWED))}).")
+    if record.facts.get("revision") != revision:
+        raise Refusal(f"'{given}' did not look at plan {revision[:12]}: run the check on this plan id.")
+    return record
+
+
+def _scanned(record: CallRecord) -> list[Finding]:
+    """The scanner's own findings count even where the agent did not repeat them."""
+    raw = record.facts.get("findings")
+    found: list[Finding] = []
+    for item in raw if isinstance(raw, list | tuple) else ():
+        if isinstance(item, Mapping):
+            given = {key: str(item.get(key, "")) for key in ("rule", "resource", "severity", "text")}
+            found.append(_finding(FindingArgument.model_validate(given)))
+    return found
+
+
+def _scanners(record: CallRecord) -> list[str]:
+    raw = record.facts.get("scanners")
+    return [str(name) for name in raw] if isinstance(raw, list | tuple) else [record.tool]
+
+
+def _finding(given: FindingArgument) -> Finding:
+    fingerprint = hashlib.sha256(f"{given.rule}|{given.resource}".encode()).hexdigest()[:12]
+    return Finding(fingerprint, given.rule, given.resource, given.severity, given.text, given.status)
+
+
+def _standing(finding: Finding, mission: Mission) -> Finding:
+    known = mission.findings.get(finding.fingerprint)
+    return known if known is not None and known.status == "accepted" else finding
+
+
+def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:
+    mission = scope.mission
+    if args.criterion not in {c.number for c in mission.criteria}:
+        raise Refusal(f"There is no criterion {args.criterion}. There are {len(mission.criteria)}.")
+    call = CallId(args.result)
+    if args.outcome == "unverifiable":
+        call = CallId("")
+    else:
+        record = mission.results.get(call)
+        if record is None or record.tool in OWN or record.persona != scope.persona:
+            raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
+        if record.status != "ok" and args.outcome == "passed":
+            raise Refusal(f"Result {args.result} is {record.status}; it cannot show that something holds.")
+        if record.ordinal < mission.last_change:
+            raise Refusal(f"Result {args.result} is older than the last change. Probe again.")
+    evidence = Evidence(args.criterion, args.outcome, call, args.words, scope.persona)
+    return f"Criterion {args.criterion}: {args.outcome}.", (log.EvidenceRecorded(evidence),), {}
+
+
+async def _read(args: ReadArguments, artifacts: Artifacts) -> Acted:
+    content = await artifacts.get(ArtifactId(args.id.strip()))
+    if content is None:
+        raise Refusal(f"There is no artifact '{args.id}'.")
+    text = content.decode("utf-8", "replace")
+    part = text[args.offset : args.offset + args.limit]
+    return f"characters {args.offset} to {args.offset + len(part)} of {len(text)}\n{part}", (), {"size": len(text)}
