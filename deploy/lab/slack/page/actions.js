@@ -5,17 +5,17 @@ import { toast } from "./dom.js";
 import { changed, clearClick, failClick, setBusy, store } from "./store.js";
 
 const SAY = {
-  not_acked: "Nobody acknowledged this click within 3 s. Is the program running? You can press it again.",
+  operation_timeout: "Nobody acknowledged this click within 3 s. Is the program running? You can press it again.",
   no_such_element: "This card has changed meanwhile; what you pressed is no longer on it.",
-  no_socket: "No program is connected for this app, so nobody received the click.",
+  dispatch_failed: "No program is connected for this app, so nobody received the click.",
 };
 
 function problem(answer) {
   if (answer.ok && answer.acked !== false) return "";
   const error = answer.error || "";
   if (SAY[error]) return SAY[error];
-  if (answer.acked === false && (!error || /ack|time/i.test(error))) return SAY.not_acked;
-  return error ? `The click did not arrive: ${error}` : SAY.not_acked;
+  if (answer.acked === false && (!error || /ack|time/i.test(error))) return SAY.operation_timeout;
+  return error ? `The click did not arrive: ${error}` : SAY.operation_timeout;
 }
 
 /** Presses `element` of `ctx` (a message or a view); asks first where the element says so. */

@@ -20,6 +20,7 @@ async function call(path, body) {
 const q = (values) => new URLSearchParams(values).toString();
 
 export const api = {
+  presence: () => call("/lab/state?limit=1"),
   state: (channel) => call(`/lab/state${channel ? `?${q({ channel })}` : ""}`),
   thread: (channel, ts) => call(`/lab/thread?${q({ channel, ts })}`),
   ephemerals: (as) => call(`/lab/ephemerals?${q({ as })}`),

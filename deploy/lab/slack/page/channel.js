@@ -13,7 +13,9 @@ function welcome(channel) {
     el("div.faces.big", {}, crew.map((b) => avatar(asWho(b), 44))),
     el("h2", {}, `#${channel?.name || ""} is quiet`),
     el("p", {}, "Write what you want built and mention @Architect. The crew works in the thread below your message; you approve what can hurt. "
-      + "You can be anybody: ask as ana, approve as bo (left, or keys 1 to 4)."));
+      + "You can be anybody: ask as ana, approve as bo (left, or keys 1 to 4)."),
+    store.bots.some((b) => b.connections) || store.bots[0]?.connections === undefined ? null
+      : el("p.offline", { role: "status" }, "No program is connected yet, so nobody will answer. The dots beside the apps turn green when it is."));
 }
 
 export class ChannelView {

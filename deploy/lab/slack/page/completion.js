@@ -93,8 +93,9 @@ export class Completion {
     if (event.key === "ArrowDown") this.at = (this.at + 1) % length;
     else if (event.key === "ArrowUp") this.at = (this.at + length - 1) % length;
     else if (event.key === "Tab" || event.key === "Enter") {
-      // A command typed in full is sent, not completed once more.
-      if (event.key === "Enter" && this.open.items[this.at].insert.trim() === this.input.value.trim()) { this.close(); return false; }
+      // What is typed in full is sent, not completed once more.
+      const word = this.input.value.slice(this.open.start, this.input.selectionStart);
+      if (event.key === "Enter" && this.open.items[this.at].insert.trim().toLowerCase() === word.toLowerCase()) { this.close(); return false; }
       this.pick(this.at);
       return true;
     } else if (event.key === "Escape") { this.close(); return true; } else return false;

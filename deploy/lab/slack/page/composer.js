@@ -5,6 +5,10 @@ import { Completion, typed } from "./completion.js";
 import { el, icon, iconButton, ICONS } from "./dom.js";
 import { channelOf, lastOwn, person, store } from "./store.js";
 
+const SAY = {
+  operation_timeout: "Nobody acknowledged this command within 3 s. Is the program running?",
+  dispatch_failed: "No program is connected for this command.",
+};
 const THREAD_COMMAND = "Slash commands do not work in threads, as in Slack. Use the channel, or mention @Watchbill with the same words.";
 
 export class Composer {
@@ -147,7 +151,7 @@ export class Composer {
         this.mode.hidden = !editing;
         this.set(text);
       }
-      this.fail(answer.error === "operation_timeout" || /ack/.test(answer.error || "") ? "Nobody acknowledged this command within 3 s. Is the program running?" : `Not sent: ${answer.error || "the lab refused it"}`);
+      this.fail(SAY[answer.error] || `Not sent: ${answer.error || "the lab refused it"}`);
     } else this.onSent?.(answer);
     this.button();
   }

@@ -5,14 +5,20 @@ import { mrkdwn } from "./mrkdwn.js";
 
 /** Opens a dialog; `onclose(reason)` runs once, reason "esc" | "button" | "code". */
 export function openDialog({ title, body, footer, testid, onclose, wide, className = "" }) {
-  let reason = "code";
   const node = el("dialog.dialog", { class: `${wide ? "wide" : ""} ${className}`, "data-testid": testid, "aria-labelledby": "dialog-title" });
-  const dismiss = (why) => { reason = why; node.close(); };
+  let open = true;
+  const dismiss = (why) => {
+    if (!open) return;
+    open = false;
+    node.close();
+    node.remove();
+    onclose?.(why);
+  };
   node.append(
     el("header", {}, el("h2", { id: "dialog-title" }, title), iconButton("close", "Close", () => dismiss("button"))),
     el("div.dialog-body", {}, body), ...(footer ? [el("footer", {}, footer)] : []));
-  node.addEventListener("cancel", () => { reason = "esc"; });
-  node.addEventListener("close", () => { node.remove(); onclose?.(reason); });
+  node.addEventListener("cancel", (event) => { event.preventDefault(); dismiss("esc"); });
+  node.addEventListener("close", () => dismiss("esc"));
   node.addEventListener("mousedown", (event) => { if (event.target === node && !footer) dismiss("button"); });
   document.body.append(node);
   node.showModal();

@@ -56,7 +56,7 @@ function choices(element, ctx, block, type) {
   const name = `${block.block_id}-${element.action_id}-${ctx.ts || ctx.view?.id || ""}`;
   const dispatches = !ctx.inputs || block.dispatch_action || block.type !== "input";
   const inputs = list.map((option) => el("input", { type, name, value: option.value, checked: initial.has(option.value),
-    onchange: () => { if (dispatches) act(ctx, element, block, option.value); } }));
+    onchange: () => { if (dispatches) act(ctx, element, block, type === "radio" ? option.value : picked().map((o) => o.value)); } }));
   const node = el("div.choices", { role: type === "radio" ? "radiogroup" : "group", "aria-label": block.label?.text, ...hooks(block, element) },
     list.map((option, i) => el("label.choice", {}, inputs[i],
       el("span", {}, plain(option.text), option.description ? el("small", {}, plain(option.description)) : null))));

@@ -167,6 +167,15 @@ function onEvent(event) {
   }
 }
 
+/** Apps connect and vanish without an event; their dots follow within seconds. */
+async function watchPresence() {
+  if (document.hidden || !store.ready) return;
+  const { bots } = await api.presence();
+  if (!bots || JSON.stringify(bots) === JSON.stringify(store.bots)) return;
+  store.bots = bots;
+  changed("sidebar", "messages");
+}
+
 let opens = 0;
 async function onState(state) {
   const banner = byId("connection");
@@ -218,6 +227,7 @@ function start() {
   document.addEventListener("keydown", keys);
   document.addEventListener("click", (event) => { if (event.target === byId("app")) byId("app").classList.remove("menu-open"); });
   setInterval(() => changed("messages"), 30000); // "last … ago"
+  setInterval(watchPresence, 4000);
   follow({ onEvent, onState });
 }
 

@@ -29,7 +29,9 @@ function channelItem(channel, go) {
 function appItem(entry, go) {
   const here = store.page === "home" && store.homeApp === entry.app_id;
   return el("button.side-item", { type: "button", "data-app": keyOf(entry), "aria-current": here ? "page" : undefined, onclick: () => go.home(entry.app_id) },
-    avatar(asWho(entry), 20), el("span.side-name", {}, entry.name));
+    avatar(asWho(entry), 20), el("span.side-name", {}, entry.name),
+  entry.connections === undefined ? null : el("span.presence", { class: entry.connections ? "on" : "", role: "img",
+    "aria-label": entry.connections ? "connected" : "not connected", title: entry.connections ? "Connected over Socket Mode" : "No program is connected" }));
 }
 
 function meItem(who, i, go) {
