@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab.bundle.cache import Cache, Say, UnobtainableError, hash_file, replace_file
-from deploy.lab.bundle.release import Release, fetch_release, name_platform, read_pins
+from deploy.lab.bundle.release import PINS_FILE, Release, fetch_release, name_platform, read_pins
 
 GITHUB = "https://github.com"
 MODULE = "github.com/bpg/terraform-provider-proxmox"
@@ -30,9 +30,11 @@ class Provider:
     terraformrc: Path
 
 
-def obtain_provider(cache: Cache, say: Say, *, github: str = GITHUB, go: str = "go") -> Provider:
+def obtain_provider(
+    cache: Cache, say: Say, *, github: str = GITHUB, go: str = "go", pins: Path = PINS_FILE
+) -> Provider:
     """Release if reachable and genuine, else built from the module proxy, else UnobtainableError."""
-    version, pins = read_pins("provider")
+    version, checksums = read_pins("provider", pins)
     machine = name_platform()
     mirror = cache.folder / "mirror"
     path = mirror / REGISTRIES[0] / "bpg/proxmox" / version / machine / f"terraform-provider-proxmox_v{version}"
@@ -47,7 +49,7 @@ def obtain_provider(cache: Cache, say: Say, *, github: str = GITHUB, go: str = "
             archive=archive,
             sums=f"terraform-provider-proxmox_{version}_SHA256SUMS",
             member="terraform-provider-proxmox",
-            pin=pins.get(archive),
+            pin=checksums.get(archive),
         )
         source = _place(path, release, cache, say, go)
         cache.note("provider", {"path": str(path), "version": version, "source": source, "sha256": hash_file(path)})

@@ -40,8 +40,8 @@ class Fetched:
     checked_by: str
 
 
-def read_pins(name: str) -> tuple[str, dict[str, str | None]]:
-    pins = json.loads(PINS_FILE.read_text())[name]
+def read_pins(name: str, file: Path = PINS_FILE) -> tuple[str, dict[str, str | None]]:
+    pins = json.loads(file.read_text())[name]
     return pins["version"], pins["sha256"]
 
 

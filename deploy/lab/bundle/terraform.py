@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab.bundle.cache import Cache, Say, UnobtainableError, hash_file, replace_file
-from deploy.lab.bundle.release import Release, fetch_release, name_platform, read_pins
+from deploy.lab.bundle.release import PINS_FILE, Release, fetch_release, name_platform, read_pins
 
 OLDEST = (1, 9)
 RELEASES = "https://releases.hashicorp.com"
@@ -25,8 +25,10 @@ class Terraform:
     source: str
 
 
-def obtain_terraform(cache: Cache, say: Say, *, releases: str = RELEASES, search_path: str | None = None) -> Terraform:
-    """Return a binary that runs. `search_path` stands in for PATH in tests."""
+def obtain_terraform(
+    cache: Cache, say: Say, *, releases: str = RELEASES, search_path: str | None = None, pins: Path = PINS_FILE
+) -> Terraform:
+    """Return a binary that runs. The keywords let a test stand in for the internet and for PATH."""
     rejected: list[str] = []
     for name in ("terraform", "tofu"):
         found = shutil.which(name, path=search_path)
@@ -36,11 +38,11 @@ def obtain_terraform(cache: Cache, say: Say, *, releases: str = RELEASES, search
             return Terraform(Path(found), version, "installed")
         if found:
             rejected.append(f"{found} is {version or 'not runnable'}")
-    return _obtain_release(cache, say, releases, rejected)
+    return _obtain_release(cache, say, releases, pins, rejected)
 
 
-def _obtain_release(cache: Cache, say: Say, releases: str, rejected: list[str]) -> Terraform:
-    version, pins = read_pins("terraform")
+def _obtain_release(cache: Cache, say: Say, releases: str, pins: Path, rejected: list[str]) -> Terraform:
+    version, checksums = read_pins("terraform", pins)
     path = cache.folder / "bin" / f"terraform-{version}" / "terraform"
     known = cache.find("terraform", path)
     if known:
@@ -53,7 +55,7 @@ def _obtain_release(cache: Cache, say: Say, releases: str, rejected: list[str]) 
         archive=archive,
         sums=f"terraform_{version}_SHA256SUMS",
         member="terraform",
-        pin=pins.get(archive),
+        pin=checksums.get(archive),
     )
     try:
         fetched = fetch_release(release)
