@@ -1,83 +1,17 @@
-"""The lab's Slack as the real SDK sees it: messages, mentions, clicks, commands and their acks."""
+"""The lab's Slack as the real SDK sees it: messages, mentions, edits, clicks, commands and their acks."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
-from slack_bolt.app.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
-from slack_sdk.web.async_client import AsyncWebClient
 
-from deploy.lab.slack.server import LabServer
-from deploy.lab.slack.workspace import Options
-
-CHANNEL = "C0LAB00001"
-ANA, BO = "U0ANA00001", "U0BO000001"
-Json = dict[str, Any]
-BUTTON: Json = {
-    "type": "button",
-    "action_id": "approve",
-    "text": {"type": "plain_text", "text": "Approve"},
-    "value": "r1",
-}
-CARD: list[Json] = [{"type": "actions", "block_id": "votes", "elements": [BUTTON]}]
-
-
-class Lab:
-    """The server and a client of its control API."""
-
-    def __init__(self, server: LabServer, session: aiohttp.ClientSession) -> None:
-        self.server, self.session, self.apps = server, session, server.workspace.world.apps
-
-    async def act(self, name: str, **body: Any) -> Json:
-        async with self.session.post(f"{self.server.url}/lab/{name}", json=body) as response:
-            return await response.json()
-
-    async def read(self, name: str, **query: str) -> Json:
-        async with self.session.get(f"{self.server.url}/lab/{name}", params=query) as response:
-            return await response.json()
-
-    def client(self, key: str) -> AsyncWebClient:
-        return AsyncWebClient(self.apps[key].bot_token, base_url=f"{self.server.url}/api/", session=self.session)
-
-    @asynccontextmanager
-    async def bolt(self, key: str, listen: Callable[[AsyncApp], None]) -> AsyncIterator[AsyncApp]:
-        app = AsyncApp(client=self.client(key), process_before_response=True)
-        listen(app)
-        handler = AsyncSocketModeHandler(app, self.apps[key].app_token, ping_interval=1)
-        await handler.connect_async()
-        try:
-            yield app
-        finally:
-            await handler.close_async()
+from tests.contract.lab_slack import ANA, BO, CHANNEL, EVE, Json, Lab, collect, error_of, open_lab, until
 
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
-    async with LabServer(Options(ack_seconds=0.4, retry_scale=0.005)) as server, aiohttp.ClientSession() as session:
-        yield Lab(server, session)
-
-
-async def until(happened: Callable[[], bool], seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
-def collect(into: list[Json], *kinds: str) -> Callable[[AsyncApp], None]:
-    async def keep(body: Json, ack: Callable[[], Awaitable[None]]) -> None:
-        await ack()
-        into.append(body)
-
-    def listen(app: AsyncApp) -> None:
-        for kind in kinds:
-            app.event(kind)(keep)
-
-    return listen
+    async with open_lab() as opened:
+        yield opened
 
 
 async def test_a_typed_mention_reaches_members_as_message_and_the_mentioned_as_app_mention(lab: Lab) -> None:
@@ -87,21 +21,20 @@ async def test_a_typed_mention_reaches_members_as_message_and_the_mentioned_as_a
         lab.bolt("architect", collect(architect, "message", "app_mention")),
         lab.bolt("builder", collect(builder, "message", "app_mention")),
     ):
-        posted = await lab.act("post", **{"as": ANA}, channel=CHANNEL, text="@Architect build it & <run>")
+        ts = await lab.say("@Architect build it & <run>")
         await until(lambda: len(architect) == 2 and len(builder) == 1)
-    kinds = sorted(body["event"]["type"] for body in architect)
-    assert kinds == ["app_mention", "message"]
-    assert {body["event"]["ts"] for body in architect + builder} == {posted["ts"]}
+    assert sorted(body["event"]["type"] for body in architect) == ["app_mention", "message"]
+    assert {body["event"]["ts"] for body in architect + builder} == {ts}
     assert len({body["event_id"] for body in architect + builder}) == 3
     assert architect[0]["event"]["text"] == f"<@{lab.apps['architect'].user_id}> build it &amp; &lt;run&gt;"
     assert architect[0]["event"]["user"] == ANA
 
 
-async def test_raw_text_is_no_mention(lab: Lab) -> None:
+async def test_raw_text_code_and_addresses_are_no_mentions(lab: Lab) -> None:
     seen: list[Json] = []
     async with lab.bolt("architect", collect(seen, "message", "app_mention")):
-        await lab.act("post", **{"as": ANA}, channel=CHANNEL, text="plain @Architect", raw=True)
-        await lab.act("post", **{"as": ANA}, channel=CHANNEL, text="mail x@architect.example")
+        await lab.say("plain @Architect", raw=True)
+        await lab.say("mail x@architect.example and `@Architect`")
         await until(lambda: len(seen) == 2)
     assert [body["event"]["type"] for body in seen] == ["message", "message"]
 
@@ -116,6 +49,32 @@ async def test_posts_of_one_app_arrive_at_the_others_with_its_bot_identity(lab: 
     assert event["ts"] == answer["ts"]
 
 
+async def test_edits_and_unfurls_arrive_as_message_changed_and_a_new_mention_as_app_mention(lab: Lab) -> None:
+    seen: list[Json] = []
+    async with lab.bolt("qa", collect(seen, "message", "app_mention")):
+        ts = await lab.say("see https://lab.example/x.")
+        await lab.say("", subtype="unfurl", ts=ts)
+        await lab.say("@QA see it", subtype="edit", ts=ts)
+        await until(lambda: len(seen) == 4)
+    by_kind = {body["event"].get("subtype", body["event"]["type"]): body["event"] for body in seen}
+    assert by_kind["message"]["text"] == "see <https://lab.example/x>."
+    changes = [body["event"] for body in seen if body["event"].get("subtype") == "message_changed"]
+    unfurl, edit = sorted(changes, key=lambda event: float(event["ts"]))
+    assert unfurl["message"]["text"] == unfurl["previous_message"]["text"]
+    assert "edited" not in unfurl["message"]
+    assert edit["message"]["edited"]["user"] == ANA
+    assert by_kind["app_mention"]["ts"] == ts
+
+
+async def test_a_partner_from_another_workspace_is_marked_as_such(lab: Lab) -> None:
+    seen: list[Json] = []
+    async with lab.bolt("watchbill", collect(seen, "message")):
+        await lab.say("let me in", person=EVE)
+        await until(lambda: len(seen) == 1)
+    assert seen[0]["is_ext_shared_channel"] is True
+    assert seen[0]["event"]["user_team"] == "T0EXT00001"
+
+
 async def test_a_click_carries_the_stored_button_and_its_ack_comes_back(lab: Lab) -> None:
     clicks: list[Json] = []
 
@@ -123,15 +82,34 @@ async def test_a_click_carries_the_stored_button_and_its_ack_comes_back(lab: Lab
         await ack()
         clicks.append(body)
 
-    posted = await lab.client("watchbill").chat_postMessage(channel=CHANNEL, text="card", blocks=CARD)
+    ts = await lab.card()
     async with lab.bolt("watchbill", lambda app: app.action("approve")(approve)):
-        clicked = await lab.act("click", **{"as": BO}, channel=CHANNEL, ts=posted["ts"], action_id="approve")
-        missing = await lab.act("click", **{"as": BO}, channel=CHANNEL, ts=posted["ts"], action_id="forged")
+        clicked = await lab.act("click", BO, channel=CHANNEL, ts=ts, action_id="approve", value="forged")
+        missing = await lab.act("click", BO, channel=CHANNEL, ts=ts, action_id="forged")
     assert clicked == {"ok": True, "acked": True}
     assert missing["error"] == "no_such_element"
     action = clicks[0]["actions"][0]
     assert (action["value"], action["block_id"], clicks[0]["user"]["id"]) == ("r1", "votes", BO)
-    assert clicks[0]["container"]["message_ts"] == clicks[0]["message"]["ts"] == posted["ts"]
+    assert clicks[0]["container"]["message_ts"] == clicks[0]["message"]["ts"] == ts
+
+
+async def test_a_chosen_option_is_in_the_action_and_in_the_state(lab: Lab) -> None:
+    clicks: list[Json] = []
+
+    async def keep(ack: Callable[[], Awaitable[None]], body: Json) -> None:
+        await ack()
+        clicks.append(body)
+
+    options = [{"text": {"type": "plain_text", "text": one}, "value": one} for one in ("a", "b")]
+    choice = {"type": "static_select", "action_id": "pick", "options": options}
+    blocks = [{"type": "actions", "block_id": "q", "elements": [choice]}]
+    posted = await lab.client().chat_postMessage(channel=CHANNEL, text="q", blocks=blocks)
+    async with lab.bolt("watchbill", lambda app: app.action("pick")(keep)):
+        await lab.act("click", BO, channel=CHANNEL, ts=posted["ts"], action_id="pick", value="b")
+        unknown = await lab.act("click", BO, channel=CHANNEL, ts=posted["ts"], action_id="pick", value="c")
+    assert unknown["error"] == "no_such_option"
+    assert clicks[0]["actions"][0]["selected_option"]["value"] == "b"
+    assert clicks[0]["state"]["values"]["q"]["pick"]["selected_option"]["value"] == "b"
 
 
 async def test_a_command_is_acked_with_text_and_answered_later_through_its_response_url(lab: Lab) -> None:
@@ -140,8 +118,8 @@ async def test_a_command_is_acked_with_text_and_answered_later_through_its_respo
         await respond("here it is", response_type="in_channel")
 
     async with lab.bolt("watchbill", lambda app: app.command("/mission")(mission)):
-        answer = await lab.act("command", **{"as": ANA}, channel=CHANNEL, command="/mission", text="show 7")
-        await until(lambda: len(lab.server.workspace.world.channels[CHANNEL].messages) == 1)
+        answer = await lab.act("command", ANA, channel=CHANNEL, command="/mission", text="show 7")
+        await until(lambda: len(lab.workspace.world.channels[CHANNEL].messages) == 1)
     assert answer == {"ok": True, "ack": {"text": "working on show 7"}}
     mine = await lab.read("ephemerals", **{"as": ANA})
     assert [message["text"] for message in mine["messages"]] == ["working on show 7"]
@@ -150,22 +128,43 @@ async def test_a_command_is_acked_with_text_and_answered_later_through_its_respo
 
 
 async def test_without_a_connection_a_command_fails_as_slack_says_it(lab: Lab) -> None:
-    answer = await lab.act("command", **{"as": ANA}, channel=CHANNEL, command="/crew")
-    unknown = await lab.act("command", **{"as": ANA}, channel=CHANNEL, command="/nothing")
+    answer = await lab.act("command", ANA, channel=CHANNEL, command="/crew")
+    unknown = await lab.act("command", ANA, channel=CHANNEL, command="/nothing")
     assert (answer["error"], unknown["error"]) == ("dispatch_failed", "invalid_command")
 
 
+async def test_an_answer_can_replace_or_delete_the_clicked_card_five_times_at_most(lab: Lab) -> None:
+    urls: list[str] = []
+
+    async def approve(ack: Callable[[], Awaitable[None]], body: Json) -> None:
+        await ack()
+        urls.append(body["response_url"])
+
+    ts = await lab.card()
+    async with lab.bolt("watchbill", lambda app: app.action("approve")(approve)):
+        await lab.act("click", BO, channel=CHANNEL, ts=ts, action_id="approve")
+
+    async def send(**body: Any) -> tuple[int, str]:
+        async with lab.session.post(urls[0], json=body) as response:
+            return response.status, await response.text()
+
+    assert await send(text="decided", replace_original=True) == (200, "ok")
+    message = (await lab.read("state"))["messages"][0]
+    assert (message["text"], "blocks" in message) == ("decided", False)
+    assert await send(text="only you") == (200, "ok")
+    assert (await lab.read("ephemerals", **{"as": BO}))["messages"][0]["text"] == "only you"
+    assert await send() == (400, "no_text")
+    assert await send(delete_original=True) == (200, "ok")
+    assert (await lab.read("state"))["messages"] == []
+    assert (await send(text="fifth"))[0] == 200
+    assert await send(text="sixth") == (404, "used_url")
+
+
 async def test_wrong_tokens_get_slacks_words(lab: Lab) -> None:
-    api = f"{lab.server.url}/api/"
     architect = lab.apps["architect"]
-    for token, error in (
-        ("xoxb-wrong", "invalid_auth"),
-        ("", "not_authed"),
-        (architect.app_token, "not_allowed_token_type"),
-    ):
-        with pytest.raises(SlackApiError) as caught:
-            await AsyncWebClient(token, base_url=api, session=lab.session).auth_test()
-        assert caught.value.response["error"] == error
+    wrong = {"xoxb-wrong": "invalid_auth", "": "not_authed", architect.app_token: "not_allowed_token_type"}
+    for token, error in wrong.items():
+        assert (await error_of(lab.client_with(token).auth_test()))["error"] == error
     answer = await lab.client("architect").auth_test()
     assert (answer["user_id"], answer["bot_id"]) == (architect.user_id, architect.bot_id)
     assert "chat:write" in answer.headers["x-oauth-scopes"]

@@ -131,7 +131,7 @@ def update(workspace: Workspace, app: App, args: Arguments) -> Json:
         fields["attachments"] = attachments or None
     if "metadata" in args:
         fields["metadata"] = take_metadata(args) or None
-    if not blocks:  # Slack shows "edited" on text only
+    if text and not blocks:  # Slack shows "edited" on text only
         fields["edited"] = {"user": app.user_id, "ts": workspace.stamps.new_ts()}
     change(workspace, channel, message["ts"], **fields)
     return {"channel": channel.id, "ts": message["ts"], "text": message["text"], "message": shown(message)}
