@@ -1,0 +1,196 @@
+"""The inbox's scripts.
+
+A lane's item is a header line and JSON. A human message's header is `user|arrival ms|edited|to,to`; other items have none.
+"""
+
+from bot.store.lua import LANES, script
+
+_SAID = """
+local place, ts, user, lane = take(), take(), take(), take()
+local top, edited, to, sha, json = take() == '1', take() == '1', take(), take(), take()
+local delay, limit, kept = tonumber(take()), tonumber(take()), take()
+local now = clock()
+local person = place .. '/' .. user
+
+local function remember(of_ts, into, id, its_sha)
+  local k = p .. 'said:' .. place .. '/' .. of_ts
+  call('HSET', k, 'lane', into, 'id', id, 'sha', its_sha)
+  call('PEXPIRE', k, kept)
+end
+
+-- One author's messages that have not been heard yet are heard together, when he has paused.
+local function add(into, of_ts, its_sha, its_json, its_to, is_edit)
+  local first, same = now, {}
+  for _, id in ipairs(call('ZRANGE', p .. 'q:' .. into, '(' .. text(now), '+inf', 'BYSCORE')) do
+    local by, arrived = string.match(call('HGET', p .. 'items:' .. into, id), '^([^|\\n]*)|(%d+)|')
+    if by == user then
+      first = math.min(first, tonumber(arrived))
+      same[#same + 1] = id
+    end
+  end
+  local due = math.min(now + delay, first + limit * delay)
+  local header = user .. '|' .. text(now) .. '|' .. (is_edit and '1' or '0') .. '|' .. its_to
+  for _, id in ipairs(same) do call('ZADD', p .. 'q:' .. into, text(due), id) end
+  remember(of_ts, into, enqueue(into, its_json, header, due), its_sha)
+end
+
+local function union(old, new)
+  local out, has = {}, {}
+  for name in string.gmatch(old .. ',' .. new, '[^,]+') do
+    if not has[name] then out[#out + 1] = name; has[name] = true end
+  end
+  return table.concat(out, ',')
+end
+
+local was = call('HMGET', p .. 'said:' .. place .. '/' .. ts, 'lane', 'id', 'sha')
+if was[2] and was[2] ~= '' then
+  local items = p .. 'items:' .. was[1]
+  local item = call('HGET', items, was[2])
+  local changed = edited and was[3] ~= sha
+  if not item then
+    if not changed then return 'merged' end
+    add(was[1], ts, sha, json, to, true)
+    return 'new'
+  end
+  local by, arrived, flag, old_to, old_json = string.match(item, '^([^|]*)|(%d+)|(%d)|([^\\n]*)\\n(.*)$')
+  local now_to = union(old_to, to)
+  if changed and to ~= '' then now_to = to end
+  call('HSET', items, was[2], by .. '|' .. arrived .. '|' .. flag .. '|' .. now_to .. '\\n' .. (changed and json or old_json))
+  if changed then remember(ts, was[1], was[2], sha) end
+  return 'merged'
+end
+
+if not top then
+  add(lane, ts, sha, json, to, edited and not was[2])
+  return 'new'
+end
+
+-- Top-level messages: by Slack's times, so that a late delivery changes nothing.
+local run, loose = p .. 'run:' .. person, p .. 'loose:' .. person
+local t, gap = tonumber(ts), delay / 1000
+local go = call('HMGET', run, 'lane', 'first', 'last')
+local last = t
+local follows = go[1] and t <= tonumber(go[3]) + gap
+  and (t >= tonumber(go[2]) or (to ~= '' and t >= tonumber(go[2]) - gap))
+if follows then
+  lane, last = go[1], math.max(t, tonumber(go[3]))
+elseif to == '' then
+  remember(ts, '', '', sha)
+  call('ZADD', loose, ts, ts .. '|' .. sha .. '\\n' .. json)
+  call('PEXPIRE', loose, 600000)
+  return 'ignored'
+else
+  call('HSET', run, 'lane', lane, 'first', ts)
+end
+call('ZREMRANGEBYSCORE', loose, ts, ts)
+add(lane, ts, sha, json, to, edited and not was[2])
+-- what followed this one and arrived before it
+while true do
+  local next_ = call('ZRANGE', loose, '(' .. string.format('%.6f', t), string.format('%.6f', last + gap), 'BYSCORE', 'LIMIT', 0, 1)
+  if not next_[1] then break end
+  call('ZREM', loose, next_[1])
+  local its_ts, its_sha, its_json = string.match(next_[1], '^([^|]*)|([^\\n]*)\\n(.*)$')
+  add(lane, its_ts, its_sha, its_json, '', false)
+  last = math.max(last, tonumber(its_ts))
+end
+call('HSET', run, 'last', string.format('%.6f', last))
+call('PEXPIRE', run, 3600000)
+return 'new'
+"""
+
+PUT_SAID = script(LANES, _SAID)
+
+PUT = script(
+    LANES,
+    """
+local lane, json = take(), take()
+enqueue(lane, json, '', clock())
+return 1
+""",
+)
+
+PUT_IMMEDIATE = script("""
+local once, json, kept = take(), take(), take()
+if not call('SET', p .. 'once:' .. once, '1', 'NX', 'PX', kept) then return 0 end
+call('XADD', p .. 'now', '*', 'item', json)
+return 1
+""")
+
+DONE_IMMEDIATE = script("""
+local group, id = take(), take()
+call('XACK', p .. 'now', group, id)
+return call('XDEL', p .. 'now', id)
+""")
+
+# Gives the first lane that is due and not held, and keeps it from the others for a second: enough to take its lease.
+# Otherwise how many milliseconds nothing will be due. A lane whose lease ended without a release comes too, even if
+# nothing waits in it: its holder died, and a turn may be unfinished.
+CLAIM = script(
+    LANES,
+    """
+local now = clock()
+for _, what in ipairs(call('ZRANGE', p .. 'deadlines', '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 100)) do
+  local lane = call('HGET', p .. 'deadline_lanes', what)
+  call('ZREM', p .. 'deadlines', what)
+  call('HDEL', p .. 'deadline_lanes', what)
+  local kind, subject = string.match(what, '^([^:]*):(.*)$')
+  enqueue(lane, cjson.encode({kind = 'deadline_reached', lane = lane, what = kind, subject = subject}), '', now)
+end
+local due = p .. 'due'
+local function soonest()
+  local soon = now + 60000
+  for _, k in ipairs({due, p .. 'deadlines'}) do
+    local first = call('ZRANGE', k, 0, 0, 'WITHSCORES')
+    if first[1] then soon = math.min(soon, tonumber(first[2])) end
+  end
+  return soon
+end
+for _ = 1, 100 do
+  local top = call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  if not top[1] or tonumber(top[2]) > now then break end
+  local lane = top[1]
+  local left = call('PTTL', p .. 'lease:' .. lane)
+  local first = call('ZRANGE', p .. 'q:' .. lane, 0, 0, 'WITHSCORES')
+  if left > 0 then
+    call('ZADD', due, text(now + left), lane)
+  elseif call('HEXISTS', p .. 'held', lane) == 1 or (first[1] and tonumber(first[2]) <= now) then
+    call('ZADD', due, text(now + 1000), lane)
+    if soonest() < now + 1000 then wake('wake') end -- another worker looks after that one
+    return {lane, 0}
+  elseif first[1] then
+    call('ZADD', due, first[2], lane)
+  else
+    call('ZREM', due, lane)
+  end
+end
+return {'', math.max(0, soonest() - now)}
+""",
+)
+
+READ = script(
+    """
+local lane = take()
+local ids = call('ZRANGE', p .. 'q:' .. lane, '-inf', text(clock()), 'BYSCORE')
+table.sort(ids)
+local out = {}
+for _, id in ipairs(ids) do
+  out[#out + 1] = id
+  out[#out + 1] = call('HGET', p .. 'items:' .. lane, id)
+end
+return out
+""",
+    reads=True,
+)
+
+CLEAR = script("""
+local lane = take()
+local dropped = 0
+for _, id in ipairs(call('ZRANGE', p .. 'q:' .. lane, 0, -1)) do
+  if string.sub(call('HGET', p .. 'items:' .. lane, id), 1, 1) ~= '\\n' then
+    call('ZREM', p .. 'q:' .. lane, id)
+    call('HDEL', p .. 'items:' .. lane, id)
+    dropped = dropped + 1
+  end
+end
+return dropped
+""")

@@ -1,0 +1,69 @@
+"""What several scripts share. `KEYS[1]` is the prefix; every other key is made from it (no cluster mode, DESIGN §6.6).
+
+Keys:
+    lease:<lane> "<number>|<holder>" with a time to live; fence: the counter of numbers; held: lane → number until released
+    items:<lane> id → header, newline, JSON; q:<lane> id by due time; due: lane by the time it is to be looked at
+    said:<team>/<channel>/<ts> what is known of a message; run:, loose:<team>/<channel>/<user> top-level messages in a row
+    deadlines "<what>:<subject>" by time; deadline_lanes
+    now: stream of immediate items; once:<what> names that are used up; wake, out_wake: one token for one sleeper
+    log:<mission> stream; mission:<mission> head, lane, thread; lanes: lane → mission; missions, running by number
+    out: keys of waiting posts by order; post:<key>; ts:<channel>/<ts> → key
+    stops: lane → count
+"""
+
+from bot.store.connection import Script
+
+BASE = """
+local p = KEYS[1]
+local call = redis.call
+local at_arg = 0
+local function take() at_arg = at_arg + 1; return ARGV[at_arg] end
+local function text(n) return string.format('%.0f', n) end
+local function clock() local t = call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
+local function wake(name)
+  if call('LLEN', p .. name) == 0 then call('RPUSH', p .. name, '1') end
+end
+local function mine(lane, proof) return call('GET', p .. 'lease:' .. lane) == proof end
+"""
+
+LANES = """
+local function look_at(lane, at)
+  call('ZADD', p .. 'due', 'LT', text(at), lane)
+  wake('wake')
+end
+local function enqueue(lane, json, header, at)
+  local id = string.format('%012d', call('INCR', p .. 'seq'))
+  call('HSET', p .. 'items:' .. lane, id, header .. '\\n' .. json)
+  call('ZADD', p .. 'q:' .. lane, text(at), id)
+  look_at(lane, at)
+  return id
+end
+local function look_again(lane)
+  local first = call('ZRANGE', p .. 'q:' .. lane, 0, 0, 'WITHSCORES')
+  if first[1] then
+    call('ZADD', p .. 'due', first[2], lane)
+    wake('wake')
+  else
+    call('ZREM', p .. 'due', lane)
+  end
+end
+"""
+
+POSTS = """
+local function put_post(key, json)
+  local k = p .. 'post:' .. key
+  local sha = redis.sha1hex(json)
+  local was = call('HMGET', k, 'sha', 'why')
+  if was[1] == sha and not was[2] then return end
+  call('HSET', k, 'body', json, 'sha', sha)
+  call('HINCRBY', k, 'version', 1)
+  call('HDEL', k, 'why')
+  call('PERSIST', k)
+  if not call('ZSCORE', p .. 'out', key) then call('ZADD', p .. 'out', call('INCR', p .. 'out_seq'), key) end
+  wake('out_wake')
+end
+"""
+
+
+def script(*parts: str, reads: bool = False) -> Script:
+    return Script(BASE + "".join(parts), reads=reads)

@@ -1,0 +1,53 @@
+"""All the store's ports over one link; with no address, over a private server in the data folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.store.connection import Link, connect
+from bot.store.inbox import RedisInbox
+from bot.store.journal import RedisJournal
+from bot.store.leases import RedisLeases
+from bot.store.outbox import RedisOutbox
+from bot.store.server import EmbeddedServer, Fsync
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    link: Link
+    server: EmbeddedServer | None
+    journal: RedisJournal
+    inbox: RedisInbox
+    leases: RedisLeases
+    outbox: RedisOutbox
+
+    async def aclose(self) -> None:
+        """Close the connections, and end the embedded server where this program started it."""
+        await self.link.aclose()
+        if self.server is not None:
+            await self.server.stop()
+
+
+async def open_store(url: str | None, data: Path, prefix: str = "wb:", *, fsync: Fsync = "everysec") -> Store:
+    """Raises StoreSetupError with a text for the operator."""
+    server = None if url else await EmbeddedServer.start(data / "store", fsync=fsync)
+    try:
+        link = await connect(url or server.url if server else url or "", prefix)
+    except BaseException:
+        if server is not None:
+            await server.stop()
+        raise
+    store = over(link, server)
+    await store.inbox.prepare()
+    return store
+
+
+def over(link: Link, server: EmbeddedServer | None = None) -> Store:
+    """The ports over a link that is checked already."""
+    return Store(
+        link,
+        server,
+        journal=RedisJournal(link),
+        inbox=RedisInbox(link),
+        leases=RedisLeases(link),
+        outbox=RedisOutbox(link),
+    )
