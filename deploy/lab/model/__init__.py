@@ -1,0 +1,1 @@
+"""The lab's language model: both providers' wire formats, answers played from a scenario file."""
