@@ -1,0 +1,238 @@
+"""posts.Body → Slack messages. What stands in THREAD.md's layout comes from the body's fields; everything is literal."""
+
+import json
+from collections.abc import Sequence
+
+from bot.domain.posts import (
+    ApprovalCard,
+    CriterionLine,
+    File,
+    MissionCard,
+    Modal,
+    Notice,
+    Private,
+    Progress,
+    QuestionCard,
+    Report,
+    Speech,
+)
+from bot.slack import markup
+from bot.slack.layout import Button, Buttons, Code, Laid, Lines, Message, Part, lay, lay_one
+from bot.slack.render_approval import approval_parts
+from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, visible
+
+MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
+LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
+Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
+
+
+def render(body: Rendered, *, file_name: str = "") -> Laid:
+    """The messages of a body. Bodies that are edited in place are always one message."""
+    match body:
+        case Speech():
+            return _speech(body)
+        case Notice():
+            return lay(_notice(body))
+        case Report():
+            return lay(_report(body))
+        case Private():
+            return lay(_private(body))
+        case Progress():
+            return _one([Lines((line(cut(" · ".join(body.parts), 1_000)),))])
+        case MissionCard():
+            return _one(_mission(body))
+        case QuestionCard():
+            return _one(_question(body))
+        case ApprovalCard():
+            return _one(approval_parts(body, file_name))
+
+
+def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
+    """A view for views.open. It remembers its subject and place; people cannot write there."""
+    blocks: list[Block] = [
+        {"type": "section", "block_id": f"text{number}", "text": _plain_text(chunk)}
+        for number, chunk in enumerate(_chunks(visible(modal.text), 2_900)[:40])
+    ]
+    view: Block = {
+        "type": "modal",
+        "callback_id": modal.action,
+        "title": _plain_text(cut(modal.title, 24)),
+        "close": _plain_text("Close" if modal.action == "details" else "Cancel"),
+        "private_metadata": json.dumps({"subject": modal.subject, "channel": channel, "thread_ts": thread_ts}),
+    }
+    if modal.action != "details":
+        view["submit"] = _plain_text(cut(modal.submit or "Send", 24))
+        blocks.append(_input(modal))
+    return view | {"blocks": blocks or [{"type": "section", "text": _plain_text("Nothing more.")}]}
+
+
+def render_file_note(body: File) -> Message:
+    """Stands in for a file that Slack would not take."""
+    return lay_one([Lines((line(bold(cut(body.title or body.name, 200)), " could not be uploaded as a file."),))])
+
+
+def _one(parts: Sequence[Part]) -> Laid:
+    return Laid((lay_one(parts),))
+
+
+def _plain_text(text: str) -> Block:
+    return {"type": "plain_text", "text": visible(text) or " ", "emoji": False}
+
+
+def _input(modal: Modal) -> Block:
+    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": modal.action != "approve_typed"}
+    return {
+        "type": "input",
+        "block_id": "input",
+        "optional": modal.optional,
+        "label": _plain_text(cut(modal.label or "Your words", 2_000)),
+        "element": field | {"max_length": 2_000, "focus_on_load": True},
+    }
+
+
+def _chunks(text: str, most: int) -> list[str]:
+    return [text[at : at + most] for at in range(0, len(text), most)]
+
+
+def _speech(body: Speech) -> Laid:
+    text = body.text if len(body.text) <= LONGEST_PARSED else body.text[:LONGEST_PARSED]
+    parts = markup.parts(text)
+    if body.to:
+        parts.append(Lines((line(bold(f"→ {body.to}"), f": {body.task}" if body.task else ""),)))
+    laid = lay(parts or [Lines((line(" "),))])
+    return Laid(laid.messages, visible(body.text)) if laid.rest else laid
+
+
+def _notice(body: Notice) -> list[Part]:
+    first = line(bold(body.text) if body.detail else body.text)
+    parts: list[Part] = [Lines((first, *_texts(body.detail)))]
+    if body.button:
+        parts.append(Buttons((Button("Extend", body.button, body.mission, "primary"),)))
+    return parts
+
+
+def _texts(text: str) -> tuple[Line, ...]:
+    return tuple(markup.spans(row) for row in text.split("\n")) if text else ()
+
+
+def _private(body: Private) -> list[Part]:
+    parts: list[Part] = []
+    lines = ((bold(body.title),),) if body.title else ()
+    lines += _texts(body.text)
+    if lines:
+        parts.append(Lines(lines))
+    if body.rows:
+        parts.append(Code(_table(body.rows)))
+    return parts or [Lines((line("Nothing to show."),))]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, as wide as their longest cell."""
+    cells = [[cut(visible(cell).replace("\n", " "), 60) for cell in row] for row in rows]
+    count = max(map(len, cells))
+    widths = [max((len(row[at]) for row in cells if at < len(row)), default=0) for at in range(count)]
+    return "\n".join("  ".join(cell.ljust(widths[at]) for at, cell in enumerate(row)).rstrip() for row in cells)
+
+
+def _mission(body: MissionCard) -> list[Part]:
+    met = sum(one.mark in ("passed", "waived") for one in body.criteria)
+    head = line(bold(body.title), " · asked by ", Person(body.requester), f" · {body.environment}")
+    lines = [head]
+    if body.criteria:
+        lines.append(line(f"Criteria {met} of {len(body.criteria)}"))
+        lines += [_criterion(one) for one in body.criteria[:25]]
+    if len(body.criteria) > 25:
+        lines.append(line(f"… and {len(body.criteria) - 25} more in Details"))
+    if body.uncovered:
+        words = ", ".join(f"“{cut(one, 120)}”" for one in body.uncovered[:8])
+        lines.append(line("No criterion covers: ", Text(words, italic=True)))
+    lines.append(line(f"{cut(body.state, 300)} · spent ${body.spent_usd:.2f} of ${body.limit_usd:.2f}"))
+    if body.note:
+        lines.append(line(cut(body.note, 500)))
+    parts: list[Part] = [Lines(tuple(lines))]
+    row = tuple(_mission_button(name, body.mission) for name in body.buttons)
+    return [*parts, Buttons(row)] if row else parts
+
+
+def _mission_button(name: str, mission: str) -> Button:
+    match name:
+        case "stop":
+            return Button("Stop", "stop", mission, "danger")
+        case "extend":
+            return Button("Extend", "extend", mission, "primary")
+        case _:
+            return Button("Details", "mission_details", mission)
+
+
+def _criterion(one: CriterionLine) -> Line:
+    source = Text(f" — {cut(one.source, 120)}", italic=True) if one.source else ""
+    return line(f"{MARKS[one.mark]} {one.number} {cut(one.text, 200)}", source)
+
+
+def _question(body: QuestionCard) -> list[Part]:
+    verb = "asked" if body.answer else "asks"
+    lines = [line(bold(f"{body.asker} {verb} "), Person(body.asked), f": {cut(body.text, 1_500)}")]
+    default = body.options[body.default] if 0 <= body.default < len(body.options) else ""
+    if body.answer:
+        who = (" · ", Person(body.answered_by)) if body.answered_by else (" · the default, nobody answered in time",)
+        return [Lines((*lines, line(bold(f"“{cut(body.answer, 500)}”"), *who)))]
+    if any(len(option) > 60 for option in body.options):
+        lines += [line(f"{number}. {cut(option, 300)}") for number, option in enumerate(body.options, 1)]
+    lines.append(line("Default at ", Moment(body.deadline), ": ", bold(cut(default, 300))))
+    row = [_option(body, number) for number in range(min(3, len(body.options)))]
+    return [Lines(tuple(lines)), Buttons((*row, Button("Other words…", "answer_text", body.question)))]
+
+
+def _option(body: QuestionCard, number: int) -> Button:
+    mark = " (default)" if number == body.default else ""
+    text = body.options[number]
+    short = cut(text, 60) if len(text) <= 60 else f"{number + 1}. {cut(text, 50)}"
+    return Button(f"{short}{mark}", f"answer:{number}", body.question, "primary" if mark else "")
+
+
+def _report(body: Report) -> list[Part]:
+    facts: list[str | Person | Text] = [bold(f"Mission {body.mission} is {body.outcome}"), f" · {_span(body.seconds)}"]
+    if body.waiting_seconds >= 60:
+        facts.append(f", of which {_span(body.waiting_seconds)} waiting for people")
+    facts.append(f" · ${body.cost_usd:.2f}, {_tokens(body.tokens)} tokens")
+    total = sum(count for _, count in body.approvals)
+    if total:
+        facts.append(f" · {total} approval{'s' * (total != 1)} (")
+        for number, (who, count) in enumerate(body.approvals):
+            facts += [", " * bool(number) + f"{count} ", Person(who)]
+        facts.append(")")
+    lines = [line(*facts), line(f"Criteria {_met(body)} of {len(body.criteria)}")]
+    lines += [_criterion(one) for one in body.criteria]
+    lines += _listed("What exists now", body.exists)
+    lines += _listed("Evidence", body.evidence)
+    lines += _listed("Not covered", body.not_covered)
+    if body.code:
+        lines.append(line(f"code: {body.code}"))
+    lines.append(line("Say “@Architect status” any time."))
+    return [Lines(tuple(lines))]
+
+
+def _met(body: Report) -> int:
+    return sum(one.mark in ("passed", "waived") for one in body.criteria)
+
+
+def _listed(title: str, items: Sequence[str]) -> list[Line]:
+    if not items:
+        return []
+    if len(items) == 1:
+        return [line(bold(f"{title}: "), cut(items[0], 1_000))]
+    return [(bold(title),), *(line(f"• {cut(item, 500)}") for item in items)]
+
+
+def _span(seconds: int) -> str:
+    """As people say it: 41 s, 29 min, 3 h 5 min."""
+    if seconds < 60:
+        return f"{seconds} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _tokens(count: int) -> str:
+    return (
+        f"{count / 1_000_000:.1f}M" if count >= 1_000_000 else f"{count / 1000:.0f}k" if count >= 1000 else str(count)
+    )

@@ -1,0 +1,89 @@
+"""The approval card, line by line as in THREAD.md, from the stored request only (rule 15)."""
+
+from bot.domain.posts import ApprovalCard
+from bot.slack.layout import Button, Buttons, Lines, Part, Quote
+from bot.slack.spans import Line, Moment, Person, Text, bold, cut, line, people
+
+MOST_ITEMS = 20
+
+
+def approval_parts(card: ApprovalCard, file_name: str) -> list[Part]:
+    """Open: everything and buttons. Ended: the outcome, what it was about, and no buttons."""
+    return _ended(card) if card.outcome else _open(card, file_name)
+
+
+def _open(card: ApprovalCard, file_name: str) -> list[Part]:
+    about = f" · {card.cls} · {card.environment} · request {card.request[:4]} · until "
+    lines = [
+        line(bold("Approval needed"), about, Moment(card.expires_at)),
+        (bold(cut(card.title, 300)),),
+        *_counts(card),
+        *_items(card),
+        *(line(cut(fact, 400)) for fact in card.facts[:10]),
+    ]
+    if card.why:
+        lines.append(line(f"Why you are asked: {cut(card.why, 500)}"))
+    lines += [_proof(card, file_name), _voting(card)]
+    parts: list[Part] = [Lines(tuple(lines))]
+    if card.words:
+        by = f"{card.words_by}'s words, not verified: " if card.words_by else "the agent's words, not verified: "
+        parts.append(Quote((line(Text(by, italic=True), Text(cut(f"“{card.words}”", 700), italic=True)),)))
+    approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
+    return [
+        *parts,
+        Buttons(
+            (
+                Button(*approve, card.request, "primary"),
+                Button("Deny…", "deny", card.request, "danger"),
+                Button("Details", "request_details", card.request),
+            )
+        ),
+    ]
+
+
+def _ended(card: ApprovalCard) -> list[Part]:
+    word, _, rest = cut(card.outcome, 800).partition(" ")
+    about = f"{card.cls} · {card.environment} · request {card.request[:4]}"
+    mark = {"good": "✓ ", "bad": "✗ "}.get(card.outcome_kind, "")
+    lines = [
+        line(mark, bold(word), f" {rest}" if rest else ""),
+        line(cut(card.title, 300)),
+        *_counts(card),
+        line(f"{about} · digest {card.digest[:8]}"),
+    ]
+    return [Lines(tuple(lines))]
+
+
+def _counts(card: ApprovalCard) -> list[Line]:
+    if not (card.create or card.change or card.destroy):
+        return []
+    text = f"+ {card.create} create   ~ {card.change} change   − {card.destroy} destroy"
+    return [(Text(text, code=True),)]
+
+
+def _items(card: ApprovalCard) -> list[Line]:
+    lines = [line(cut(item, 200)) for item in card.items[:MOST_ITEMS]]
+    hidden = card.more_items + max(0, len(card.items) - MOST_ITEMS)
+    return [*lines, line(f"… and {hidden} more in Details")] if hidden else lines
+
+
+def _proof(card: ApprovalCard, file_name: str) -> Line:
+    proofs = [cut(card.verdict, 300)] if card.verdict else []
+    if card.file_sha256:
+        proofs.append(f"{cut(file_name or 'full text', 80)}, sha256 {card.file_sha256[:12]}…")
+    proofs.append(f"digest {card.digest[:8]}")
+    return line(" · ".join(proofs))
+
+
+def _voting(card: ApprovalCard) -> Line:
+    votes = line(f"Votes {card.votes} of {card.quorum}")
+    if card.voters:
+        votes += (Text(" by "), *people(card.voters))
+    may = people(card.who_may) or line("nobody: policies/people.yaml names no approver who did not ask")
+    votes += (Text(" · who may: "), *may)
+    barred = [one for one in card.requesters if one not in card.who_may]
+    for one in barred:
+        votes += (Text(", not "), Person(one))
+    if card.typed:
+        votes += (Text(" · type "), bold(cut(card.typed, 300)), Text(" to approve"))
+    return votes
