@@ -1,0 +1,1 @@
+"""The tools of the crew: the one list is `all_tools` (at the end of this increment)."""
