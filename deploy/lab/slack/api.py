@@ -35,7 +35,7 @@ async def call_method(workspace: Workspace, request: web.Request) -> web.StreamR
     try:
         values, token = await read_arguments(request)
         app = _authenticate(workspace, name, token)
-        headers = {"x-oauth-scopes": app.scopes}
+        headers = {"x-oauth-scopes": "connections:write" if name in APP_TOKEN_METHODS else app.scopes}
         fault = workspace.faults.take("fail", app.key, name)
         if fault is not None and fault.error != "lost":
             _raise_planted(fault)

@@ -27,7 +27,7 @@ class LabServer:
         return self.workspace.url
 
     async def start(self) -> None:
-        self._runner = web.AppRunner(build_app(self.workspace), access_log=None, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(build_app(self.workspace), access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()

@@ -20,6 +20,7 @@ MOST_CONNECTIONS = 10
 RETRY_SECONDS = (0.0, 60.0, 300.0)  # at once, after a minute, after five (docs of the Events API)
 WARNING_SECONDS = 10.0  # what Slack leaves between the warning and the end of a connection
 MOST_RECORDS = 200_000
+GOODBYE_SECONDS = 0.2
 
 
 @dataclass(eq=False)
@@ -90,7 +91,7 @@ class SocketHub:
         app = self._tickets.pop(request.query.get("ticket", ""), None)
         if app is None:
             return web.Response(status=403, text="unknown or used ticket")
-        socket = web.WebSocketResponse(autoping=False, max_msg_size=4 * 1024 * 1024)
+        socket = web.WebSocketResponse(autoping=False, max_msg_size=4 * 1024 * 1024, timeout=GOODBYE_SECONDS)
         await socket.prepare(request)
         open_ones = self._connections.setdefault(app.key, [])
         if len(open_ones) >= MOST_CONNECTIONS:
@@ -294,8 +295,7 @@ class SocketHub:
             if delivery.timer is not None:
                 delivery.timer.cancel()
             _answer(delivery, Ack(acked=False, error="dispatch_failed"))
-        for connection in self._matching(None):
-            await connection.socket.close()
+        await asyncio.gather(*(connection.socket.close() for connection in self._matching(None)))
 
     @staticmethod
     def _loop() -> asyncio.AbstractEventLoop:

@@ -27,7 +27,7 @@ class Stream:
                 tab.put_nowait(text)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(heartbeat=20)
+        socket = web.WebSocketResponse(heartbeat=20, timeout=0.2)
         await socket.prepare(request)
         waiting: asyncio.Queue[str | None] = asyncio.Queue()
         self._tabs.add(waiting)

@@ -82,7 +82,7 @@ async def read_arguments(request: web.Request) -> tuple[Json, str]:
     values: Json = dict(request.query)
     if request.method == "POST":
         if (request.content_length or 0) > MAX_BODY:
-            raise web.HTTPRequestEntityTooLarge(MAX_BODY, request.content_length or 0)
+            raise SlackError("http_413", status=413)
         values.update(await _read_body(request))
     return values, str(values.pop("token", "") or token)
 

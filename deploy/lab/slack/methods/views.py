@@ -60,7 +60,8 @@ def show_view(workspace: Workspace, user_id: str, view: Json, previous: Json | N
         view["previous_view_id"], view["root_view_id"] = previous["id"], previous["root_view_id"]
     else:
         for view_id in workspace.view_stacks.get(user_id, ()):  # a new modal replaces whatever was open
-            workspace.views.pop(view_id, None)
+            gone = workspace.views.pop(view_id, None)
+            workspace.stream.tell("view_closed", user=user_id, view=gone)
         workspace.view_stacks[user_id] = []
     workspace.views[view["id"]] = view
     workspace.view_stacks[user_id].append(view["id"])
