@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, assert_never
 
 from bot import log as logs
@@ -55,7 +55,7 @@ class LaneWatch:
         self._where: tuple[Mission, str] | None = None
 
     @contextlib.asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
+    async def hold(self) -> AsyncGenerator[None]:
         self._base = await self._leases.stops(self._token.lane)
         keeper = asyncio.create_task(self._keep())
         try:
@@ -128,7 +128,7 @@ class Turns:
     async def take(self, state: Mission, wake: Wake | None, token: Token, watch: LaneWatch) -> Mission:
         """Start the turn that `wake` asks for, or go on with the one that a dead worker left, to its end."""
         persona = state.turn.persona if state.turn else wake.persona if wake else PersonaName("")
-        hold = Hold(state, persona, token, self._journal, self._clock, watch)
+        hold = Hold(state, persona, token, self._journal, self._clock, watch, lambda: watch.draining)
         if state.turn is None and wake is not None:
             await hold.record(log.TurnStarted(state.turns + 1, persona, wake.key))
             await hold.record(posts=(self._card(hold.state),))

@@ -1,5 +1,7 @@
 """One turn while it is held: the state, the token that proves the hold, and the only way to write."""
 
+from collections.abc import Callable
+
 from bot.domain.ids import PersonaName, Token
 from bot.domain.log import Entry
 from bot.domain.ports import Clock, Commit, Deadline, Journal, Scope, Watch
@@ -12,11 +14,13 @@ class Hold:
     """Created by the turn, used by the loop. Every write goes through `record` with the token (rule 1)."""
 
     def __init__(
-        self, state: Mission, persona: PersonaName, token: Token, journal: Journal, clock: Clock, watch: Watch
-    ) -> None:
+        self, state: Mission, persona: PersonaName, token: Token, journal: Journal, clock: Clock, watch: Watch,
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self.state = state
         self.persona = persona
         self.watch = watch
+        self.leaving = leaving  # true when the worker is being stopped: leave between two steps
         self._token = token
         self._journal = journal
         self._clock = clock

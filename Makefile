@@ -1,0 +1,37 @@
+# Watchbill. `make` lists what there is; every target brings what it needs, and says so.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PY := .venv/bin/python
+WORKERS ?= 2
+
+.PHONY: help setup demo demo-headless test check bench clean format
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## bring uv, the Python environment, Terraform and the scanner, into this folder only
+	@sh deploy/setup.sh
+
+demo: setup ## the lab on this machine: open the page it prints, write the mission, approve it; Ctrl-C ends everything
+	@$(PY) -m bot demo $(ARGS)
+
+demo-headless: setup ## the same mission played by itself; prints the thread, then one line of JSON
+	@$(PY) -m bot demo --headless $(ARGS)
+
+test: setup ## every test, slow ones too
+	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check: setup ## format, lint, types, layers
+	@$(PY) -m ruff format --check -q .
+	@$(PY) -m ruff check -q .
+	@.venv/bin/lint-imports --no-cache > .cache/layers.txt 2>&1 || { cat .cache/layers.txt; exit 1; }
+	@$(PY) -m pyright --warnings
+
+bench: setup ## the figures of tests/bench, with their references from the same run
+	@$(PY) -m tests.bench $(ARGS)
+
+format: setup ## let the formatter and the linter mend what they can
+	@$(PY) -m ruff format -q . && $(PY) -m ruff check -q --fix .
+
+clean: ## remove what setup and the demo made in this folder (.venv, .cache, .data)
+	@rm -rf .venv .cache .data .pytest_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,108 @@
+"""Answers the calls of one step: submits them to the gate, writes each result down, shows people what concerns them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+from bot.agents.hold import Hold
+from bot.domain import log
+from bot.domain.approvals import Held, Ran, Refused, Submitted
+from bot.domain.calls import CallClass, ToolCall, ToolResult
+from bot.domain.ids import CallId
+from bot.domain.model import ProposedCall
+from bot.domain.outcomes import AskedHuman, HandedOver, Outcome, Suspended
+from bot.domain.ports import Deadline, Door
+from bot.domain.posts import Post, QuestionCard, Speech
+from bot.domain.state import CallRecord, Mission, StepItem
+
+
+def last_step(hold: Hold) -> StepItem | None:
+    """The newest model answer, if nothing was heard since."""
+    exchange = hold.state.exchanges.get(hold.persona)
+    last = exchange.items[-1] if exchange and exchange.items else None
+    return last if isinstance(last, StepItem) else None
+
+
+def unanswered(state: Mission, step: StepItem) -> list[ProposedCall]:
+    """The step's calls that have no result yet."""
+    return [call for call in step.calls if CallId(call.id) not in state.results]
+
+
+def ending(state: Mission, step: StepItem) -> Outcome | None:
+    """How the step ends the turn: a hand-off, a question, or calls that wait for people."""
+    found = (state.results.get(CallId(call.id)) for call in step.calls)
+    records: list[CallRecord] = [record for record in found if record is not None]
+    for record in records:
+        if record.status == "ok" and record.tool == "hand_off":
+            return HandedOver(state.hand_offs[-1].to)
+        if record.status == "ok" and record.tool == "ask_human" and state.questions:
+            return AskedHuman(list(state.questions)[-1])
+    held = tuple(record.request for record in records if record.status == "held" and record.request)
+    return Suspended(held) if held else None
+
+
+class Answering:
+    """The loop's way to the gate."""
+
+    def __init__(self, door: Door, together: frozenset[str], titles: Callable[[str], str]) -> None:
+        self._door = door
+        self._together = together
+        self._titles = titles
+
+    async def answer(self, hold: Hold, step: StepItem) -> None:
+        """Submit every call that has no result: runs of plain reads together, everything else in order."""
+        for together, group in groupby(unanswered(hold.state, step), key=lambda call: call.tool in self._together):
+            calls = list(group)
+            for batch in [calls] if together else [[call] for call in calls]:
+                if hold.watch.stopping():
+                    return
+                answers = await asyncio.gather(*(self._submit(hold, call, step.text) for call in batch))
+                for call, answer in zip(batch, answers, strict=True):
+                    await self._append(hold, step, call, answer)
+
+    async def _submit(self, hold: Hold, call: ProposedCall, words: str) -> Submitted:
+        if call.problem:
+            text = f"The arguments were not a JSON object: {call.problem}. Call {call.tool} again with valid JSON."
+            return Refused(ToolResult(CallId(call.id), call.tool, "refused", text))
+        proposed = ToolCall(CallId(call.id), call.tool, call.arguments, hold.persona, hold.state.id, hold.turn)
+        return await self._door.submit(proposed, hold.scope(), words, hold.watch)
+
+    async def _append(self, hold: Hold, step: StepItem, call: ProposedCall, answer: Submitted) -> None:
+        match answer:
+            case Ran(result, entries):
+                returned = log.ToolReturned(hold.turn, hold.persona, CallClass.READ, result)
+                posts, deadlines = self._told(hold, step, entries)
+                await hold.record(returned, *entries, posts=posts, deadlines=deadlines)
+            case Refused(result):
+                await hold.record(log.ToolReturned(hold.turn, hold.persona, CallClass.READ, result))
+            case Held(request, result):
+                effect = request.effect
+                returned = log.ToolReturned(hold.turn, hold.persona, effect.cls, result, request.id)
+                title = effect.title or call.tool
+                asked = log.ApprovalAsked(request.id, CallId(call.id), hold.persona, request.digest, effect.cls, title)
+                fresh = () if request.id in hold.state.requests else (asked,)
+                expiry = Deadline(request.thread.lane, "request", request.id, request.expires_at)
+                await hold.record(returned, *fresh, deadlines=(expiry,))
+
+    def _told(
+        self, hold: Hold, step: StepItem, entries: Iterable[log.Entry]
+    ) -> tuple[tuple[Post, ...], tuple[Deadline, ...]]:
+        """What people see of a crew tool: a hand-off with the words beside it, a question with its buttons."""
+        posts: list[Post] = []
+        deadlines: list[Deadline] = []
+        thread, words = hold.state.thread, step.text.strip()
+        key = f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
+        for entry in entries:
+            match entry:
+                case log.HandedOff(_, by, to, task):
+                    posts.append(Post(key, thread, by, Speech(words, self._titles(to), task)))
+                case log.Asked(question, by, text, options, default, deadline):
+                    if words:
+                        posts.append(Post(key, thread, by, Speech(words)))
+                    asked = hold.state.requester
+                    card = QuestionCard(question, self._titles(by), asked, text, options, default, deadline)
+                    posts.append(Post(f"question:{question}", thread, "watchbill", card))
+                    deadlines.append(Deadline(thread.lane, "question", question, deadline))
+                case _:
+                    pass
+        return tuple(posts), tuple(deadlines)

@@ -1,0 +1,172 @@
+"""Answers to slash commands and their mention twins: only the person who asked sees them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from bot.agents.persona import Persona
+from bot.cards import Titles
+from bot.domain.approvals import ApprovalRequest, Ran
+from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
+from bot.domain.inbound import Commanded
+from bot.domain.ports import Approvals, Clock, Door, Journal, Scope, Watch
+from bot.domain.posts import Private
+from bot.domain.state import Mission
+from bot.mission import fold, mark_of
+
+Rows = tuple[tuple[str, ...], ...]
+WATCHBILL = PersonaName("watchbill")
+MISSIONS_SHOWN = 10
+HELP = "Commands: cluster-status, mission [number], approvals, crew. As a mention: “@Watchbill mission 7”."
+
+
+class Answers:
+    """Reads only; every look at infrastructure goes through the gate as any read does (rule 9)."""
+
+    def __init__(
+        self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
+        clock: Clock, titles: Titles, watch: Watch, estate: str,
+    ) -> None:  # fmt: skip
+        self._journal = journal
+        self._approvals = approvals
+        self._door = door
+        self._personas = personas
+        self._clock = clock
+        self._titles = titles
+        self._watch = watch
+        self._estate = estate
+
+    async def answer(self, asked: Commanded) -> Private:
+        """What `asked.reply.user` gets to see."""
+        match asked.name:
+            case "cluster-status":
+                return await self._cluster(asked)
+            case "mission":
+                return await self._mission(asked)
+            case "approvals":
+                return await self._waiting(asked)
+            case "crew":
+                return self._crew(asked)
+            case _:
+                return Private(asked.reply.user, f"There is no command “{asked.name}” yet. {HELP}")
+
+    async def _cluster(self, asked: Commanded) -> Private:
+        user = asked.reply.user
+        cluster = await self._look("cluster", asked)
+        if cluster.status != "ok":
+            return Private(user, f"Proxmox did not answer: {cluster.text}", title=f"Estate {self._estate}")
+        nodes = (await self._look("nodes", asked)).facts.get("nodes")
+        machines = (await self._look("vms", asked)).facts.get("vms")
+        rows: list[tuple[str, ...]] = [("what", "name", "state", "detail")]
+        quorum = cluster.facts.get("quorate")
+        rows.append(("quorum", str(cluster.facts.get("name", self._estate)), "yes" if quorum else "NO", ""))
+        rows += [_node(item) for item in _dicts(nodes)]
+        rows += [_machine(item) for item in _dicts(machines) if not item.get("template")]
+        waiting = await self._approvals.pending()
+        text = (
+            f"{len(_dicts(nodes))} nodes, {len(rows) - len(_dicts(nodes)) - 2} VMs, {len(waiting)} approvals waiting."
+        )
+        return Private(user, text, tuple(rows), title=f"Estate {self._estate}")
+
+    async def _look(self, what: str, asked: Commanded) -> ToolResult:
+        state = _nobody(asked, self._estate, self._clock.now())
+        call = ToolCall(CallId(f"status-{what}"), "proxmox_read", {"what": what}, WATCHBILL, state.id, 0)
+        answer = await self._door.submit(call, Scope(state, WATCHBILL, 0, self._clock.now()), "", self._watch)
+        return (
+            answer.result if isinstance(answer, Ran) else ToolResult(call.id, call.tool, "refused", answer.result.text)
+        )
+
+    async def _mission(self, asked: Commanded) -> Private:
+        user, wanted = asked.reply.user, asked.text.strip().lstrip("#")
+        if not wanted and asked.thread is not None:
+            wanted = await self._journal.mission_of(asked.thread) or ""
+        if wanted:
+            state = await self._state(MissionId(wanted))
+            if state is None:
+                return Private(user, f"There is no mission “{wanted}”. /mission lists them.")
+            return Private(user, _summary(state, self._titles), _criteria_rows(state), title=f"Mission {state.id}")
+        rows: list[tuple[str, ...]] = [("mission", "state", "criteria", "spent", "asked for")]
+        for mission in (await self._journal.missions(running=False))[:MISSIONS_SHOWN]:
+            state = await self._state(mission)
+            if state is not None:
+                rows.append(_mission_row(state, self._titles))
+        if len(rows) == 1:
+            return Private(user, "No mission yet. Mention @Architect with what you want built.")
+        return Private(user, f"The last {len(rows) - 1} missions.", tuple(rows), title="Missions")
+
+    async def _state(self, mission: MissionId) -> Mission | None:
+        kept = await self._journal.kept(mission)
+        entries = await self._journal.read(mission, kept.last) if kept else await self._journal.read(mission)
+        return fold(entries, kept) if entries or kept else None
+
+    async def _waiting(self, asked: Commanded) -> Private:
+        waiting = await self._approvals.pending()
+        if not waiting:
+            return Private(asked.reply.user, "Nothing waits for approval.", title="Approvals")
+        rows = (("request", "class", "what", "until", "votes"), *(_request_row(request) for request in waiting))
+        return Private(asked.reply.user, f"{len(waiting)} waiting.", rows, title="Approvals")
+
+    def _crew(self, asked: Commanded) -> Private:
+        rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())
+        return Private(asked.reply.user, "Who is here.", (("agent", "does", "model", "may use"), *rows), title="Crew")
+
+
+def _nobody(asked: Commanded, estate: str, now: datetime) -> Mission:
+    """The scope of a look that belongs to no mission."""
+    thread = asked.thread or Thread(asked.reply.team, asked.reply.channel, asked.reply.thread_ts)
+    return Mission(MissionId("0"), thread, estate, "production", UserId(asked.reply.user), "", now)
+
+
+def _dicts(value: Json) -> list[Mapping[str, Json]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _node(item: Mapping[str, Json]) -> tuple[str, ...]:
+    detail = f"{item.get('cpus', '?')} CPU, {item.get('memory_gib', '?')} GiB"
+    return ("node", str(item.get("name", "")), str(item.get("status", "")), detail)
+
+
+def _machine(item: Mapping[str, Json]) -> tuple[str, ...]:
+    detail = f"{item.get('vmid', '')} on {item.get('node', '')}"
+    return ("VM", str(item.get("name", "")), str(item.get("status", "")), detail)
+
+
+def _request_row(request: ApprovalRequest) -> tuple[str, ...]:
+    votes = f"{sum(vote.ballot == 'approve' for vote in request.votes)} of {request.terms.quorum}"
+    until = request.expires_at.strftime("%H:%M UTC")
+    return (request.short, request.effect.cls.value, request.effect.title, until, votes)
+
+
+def _mission_row(state: Mission, titles: Titles) -> tuple[str, ...]:
+    passed = sum(mark_of(state, criterion) in {"passed", "waived"} for criterion in state.criteria)
+    return (
+        state.id,
+        _where(state, titles),
+        f"{passed} of {len(state.criteria)}",
+        f"${state.spend.usd:.2f}",
+        state.request[:80],
+    )
+
+
+def _summary(state: Mission, titles: Titles) -> str:
+    return (
+        f"{_where(state, titles)} · {state.turns} turns · {state.spend.tokens} tokens · ${state.spend.usd:.2f}\n"
+        f"Asked for: {state.request[:600]}"
+    )
+
+
+def _where(state: Mission, titles: Titles) -> str:
+    if state.ended:
+        return state.ended
+    if state.parked:
+        return f"parked: {state.parked_text}"
+    return f"turn: {titles(state.turn.persona)}" if state.turn else "waiting"
+
+
+def _criteria_rows(state: Mission) -> Rows:
+    if not state.criteria:
+        return ()
+    rows = (
+        (str(c.number), mark_of(state, c), c.text, f"“{c.quote}”" if c.quote else c.standard) for c in state.criteria
+    )
+    return (("no.", "state", "criterion", "from"), *rows)

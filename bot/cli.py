@@ -1,0 +1,112 @@
+"""The commands. Imports of the program stand inside them: `--help` answers at once."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+EXIT_UNUSABLE = 2  # settings, policies or personas do not fit: the operator has to act
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; the exit code is 0, 1 (failed) or 2 (cannot start, with the mend on stderr)."""
+    if arguments[:1] == ["demo"]:  # another program with its own options, in place of this one
+        os.execv(sys.executable, [sys.executable, "-m", "deploy.lab", *arguments[1:]])  # noqa: S606 # our own module
+    given = _parser().parse_args(arguments)
+    match given.command:
+        case "run" | "gateway" | "worker":
+            return _serve(given.command, given.ready_file)
+        case "check":
+            return _check(as_json=given.json)
+        case "settings":
+            return _settings(write=given.write)
+        case "manifest":
+            return _manifest(given.app)
+        case "audit":
+            return _audit(given.what)
+        case _:
+            _parser().print_help()
+            return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bot",
+        description="Watchbill: four agents in a Slack channel, a human for every dangerous command.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    rows = {
+        "run": "gateway and worker in one process",
+        "gateway": "Slack only: events in, posts out; any number of these",
+        "worker": "the crew's work only; any number of these for one estate's data folder",
+    }
+    for name, text in rows.items():
+        serving = commands.add_parser(name, help=text)
+        serving.add_argument("--ready-file", type=Path, help="written when the program takes messages")
+    check = commands.add_parser(
+        "check", help="doctor: settings, policies, personas, store, Terraform, Slack; each with its mend"
+    )
+    check.add_argument("--json", action="store_true")
+    settings = commands.add_parser("settings", help="every setting with its meaning, as .env.example has it")
+    settings.add_argument("--write", action="store_true", help="write .env.example")
+    manifest = commands.add_parser("manifest", help="Slack app manifests, ready to paste")
+    manifest.add_argument("app", nargs="?", help="one app only")
+    audit = commands.add_parser("audit", help="the hash-chained record")
+    audit.add_argument("what", choices=["export", "verify"])
+    commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
+    return parser
+
+
+def _serve(command: str, ready_file: Path | None) -> int:
+    from bot.app import CannotStartError, serve  # noqa: PLC0415 # start-up time of --help
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        return serve(load(), command, ready_file)
+    except (SettingsError, CannotStartError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _check(*, as_json: bool) -> int:
+    from bot.doctor import examine, render  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        settings = load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    rows = examine(settings)
+    print(render(rows, as_json=as_json))
+    return 1 if any(row.state == "fail" for row in rows) else 0
+
+
+def _settings(*, write: bool) -> int:
+    from bot.settings import ROOT, example  # noqa: PLC0415
+
+    if write:
+        (ROOT / ".env.example").write_text(example(), encoding="utf-8")
+    else:
+        print(example(), end="")
+    return 0
+
+
+def _manifest(app: str | None) -> int:
+    from bot.app import manifests  # noqa: PLC0415
+
+    for name, text in manifests().items():
+        if app in {None, name}:
+            print(f"# {name}\n{text}")
+    return 0
+
+
+def _audit(what: str) -> int:
+    from bot.app import CannotStartError, export_audit, verify_audit  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        return export_audit(load()) if what == "export" else verify_audit(load())
+    except (SettingsError, CannotStartError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE

@@ -1,0 +1,183 @@
+"""Inbox to work. Two lanes of work: clicks and commands at once by any worker, everything else in order by the one holder."""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bot import log as logs
+from bot.domain.ids import InboxId, LaneKey, MissionId
+from bot.domain.inbound import Continue, Ordered
+from bot.domain.ports import (
+    Clock,
+    Commit,
+    Inbox,
+    Journal,
+    LaneWork,
+    Leases,
+    Outbox,
+    StaleTokenError,
+    StoreUnavailableError,
+)
+from bot.domain.state import Mission
+from bot.immediate import Desk
+from bot.lane import LaneRules, Visit
+from bot.mission import fold
+from bot.router import next_wake
+from bot.turn import LaneWatch, Turns
+
+T = TypeVar("T")
+LOG = logs.logger("engine")
+WAIT_S = 2.0  # one blocking look at the store; a stop is noticed within this
+BACK_OFF_S = 1.0  # after the store did not answer
+KEPT = 200  # missions whose state a worker keeps in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the engine works with; filled by bot/app.py."""
+
+    journal: Journal
+    inbox: Inbox
+    leases: Leases
+    outbox: Outbox
+    clock: Clock
+    turns: Turns
+    rules: LaneRules
+    desk: Desk
+    worker: str
+    lease_s: float
+    at_once: int
+
+
+class Engine:
+    """One worker. Any number may run; the store decides who holds what."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+        self._states: OrderedDict[MissionId, Mission] = OrderedDict()
+        self._draining = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; then finish the steps under way, leave the turns for another worker, and return."""
+        LOG.info(logs.WORKER_STARTED, worker=self._p.worker)
+        loops = [asyncio.create_task(self._immediates(stop)), asyncio.create_task(self._lanes(stop))]
+        await stop.wait()
+        self._draining.set()
+        await asyncio.gather(*loops)
+        LOG.info(logs.WORKER_STOPPED, worker=self._p.worker)
+
+    # clicks, commands, STOP ------------------------------------------------------------------------------------------
+
+    async def _immediates(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            work = await self._patiently(self._p.inbox.next_immediate(self._p.worker, wait_s=WAIT_S))
+            if work is None:
+                continue
+            with contextlib.suppress(StoreUnavailableError):  # it comes again: at least once
+                await self._p.desk.serve(work.item)
+                await self._p.inbox.done_immediate(work)
+
+    # lanes -----------------------------------------------------------------------------------------------------------
+
+    async def _lanes(self, stop: asyncio.Event) -> None:
+        room = asyncio.Semaphore(self._p.at_once)
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await room.acquire()
+                work = await self._patiently(self._p.inbox.next_lane(self._p.worker, wait_s=WAIT_S))
+                if work is None:
+                    room.release()
+                    continue
+                group.create_task(self._visit(work, room))
+
+    async def _visit(self, work: LaneWork, room: asyncio.Semaphore) -> None:
+        try:
+            token = await self._p.leases.acquire(work.lane, self._p.worker, self._p.lease_s)
+            if token is None:
+                return
+            watch = LaneWatch(token, self._p.leases, self._p.outbox, self._p.lease_s, self._draining)
+            async with watch.hold():
+                await self._serve(Visit(work.lane, token, watch))
+            await self._p.leases.release(token)
+        except StaleTokenError:
+            LOG.warning(logs.LANE_LEFT, lane=work.lane, why="another worker holds it")
+        except StoreUnavailableError as error:
+            LOG.warning(logs.LANE_LEFT, lane=work.lane, why=str(error))
+            await self._p.clock.sleep(BACK_OFF_S)
+        finally:
+            room.release()
+
+    async def _serve(self, visit: Visit) -> None:
+        """Everything that waits in the lane, then turns, until nothing waits and nobody is next."""
+        mark = await self._mark(visit.lane)
+        while not self._draining.is_set() and visit.watch.alive():
+            items = [(id_, item) for id_, item in await self._p.inbox.read(visit.lane) if id_ != mark]
+            extra = [id_ for id_, item in items if isinstance(item, Continue)]
+            for id_, item in items:
+                if not isinstance(item, Continue):
+                    visit.state = await self._load(visit)
+                    await self._p.rules.handle(visit, id_, item)
+            state = visit.state = await self._load(visit)
+            if state is None:
+                await self._consume(visit, None, (mark, *extra))
+                return
+            if await self._p.rules.recover(visit):
+                continue
+            state = visit.state or state
+            wake = next_wake(state)
+            if state.turn is not None or wake is not None:
+                visit.state = await self._p.turns.take(state, wake, visit.token, visit.watch)
+                self._remember(visit.state)
+                if not visit.watch.stopping():
+                    continue
+            if not await self._more(visit.lane, mark, extra):
+                await self._p.journal.keep(state)
+                await self._consume(visit, state.id, (mark, *extra))
+                return
+
+    async def _mark(self, lane: LaneKey) -> InboxId:
+        """An item that stays in the lane while it is worked on: it brings another worker if this one dies."""
+        for _ in range(2):
+            for id_, item in await self._p.inbox.read(lane):
+                if isinstance(item, Continue):
+                    return id_
+            await self._p.inbox.put(lane, Continue(lane, f"held by {self._p.worker}"))
+        raise StoreUnavailableError("the lane's mark could not be read back")
+
+    async def _more(self, lane: LaneKey, mark: InboxId, known: list[InboxId]) -> bool:
+        waiting: list[tuple[InboxId, Ordered]] = list(await self._p.inbox.read(lane))
+        return any(id_ != mark and id_ not in known for id_, _ in waiting)
+
+    async def _consume(self, visit: Visit, mission: MissionId | None, items: tuple[InboxId, ...]) -> None:
+        await self._p.journal.commit(visit.token, mission, Commit(consumed=items))
+
+    async def _load(self, visit: Visit) -> Mission | None:
+        """The mission's state now: what is remembered, plus what the log has since."""
+        mission = visit.state.id if visit.state else await self._p.rules.mission_in(visit.lane)
+        if mission is None:
+            return None
+        known = visit.state or self._states.get(mission) or await self._p.journal.kept(mission)
+        entries = await (self._p.journal.read(mission, known.last) if known else self._p.journal.read(mission))
+        state = fold(entries, known)
+        self._remember(state)
+        return state
+
+    def _remember(self, state: Mission | None) -> None:
+        if state is None:
+            return
+        self._states[state.id] = state
+        self._states.move_to_end(state.id)
+        while len(self._states) > KEPT:
+            self._states.popitem(last=False)
+
+    async def _patiently(self, look: Coroutine[Any, Any, T]) -> T | None:
+        """The result of one look at the store, or None after a pause when it does not answer."""
+        try:
+            return await look
+        except StoreUnavailableError as error:
+            LOG.warning(logs.ITEM_FAILED, why=str(error))
+            await self._p.clock.sleep(BACK_OFF_S)
+            return None

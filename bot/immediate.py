@@ -1,0 +1,137 @@
+"""Clicks, commands and STOP: answered at once by any worker, without the lane's lease. Each may be served twice."""
+
+from typing import Protocol, assert_never
+
+from bot.answers import Answers
+from bot.cards import WATCHBILL
+from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
+from bot.domain.calls import ToolResult
+from bot.domain.ids import RequestId, Thread, UserId
+from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
+from bot.domain.ports import Approvals, Inbox, Journal, Leases, Outbox
+from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
+
+STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
+
+
+class VotingGate(Protocol):
+    """What the desk needs of the gate."""
+
+    async def vote(self, cast: VoteCast) -> VoteAnswer: ...
+    async def may_vote(self, request: RequestId, user: UserId, place: Thread) -> NotCounted | None: ...
+    async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]: ...
+    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
+
+
+class Desk:
+    """Serves one immediate item. Safe to repeat: votes, keys of posts and STOP counts are idempotent."""
+
+    def __init__(
+        self, *, gate: VotingGate, answers: Answers, inbox: Inbox, outbox: Outbox, leases: Leases, journal: Journal,
+        approvals: Approvals,
+    ) -> None:  # fmt: skip
+        self._gate = gate
+        self._answers = answers
+        self._inbox = inbox
+        self._outbox = outbox
+        self._leases = leases
+        self._journal = journal
+        self._approvals = approvals
+
+    async def serve(self, item: Immediate) -> None:
+        match item:
+            case VoteCast():
+                await self._vote(item)
+            case ModalAsked():
+                await self._modal(item)
+            case StopAsked():
+                await self._stop(item)
+            case Commanded():
+                answer = await self._answers.answer(item)
+                await self._outbox.put(Post(f"answer:{item.reply.trigger or item.reply.message_ts}", _place(item.reply),
+                                            WATCHBILL, answer))  # fmt: skip
+            case _:
+                assert_never(item)
+
+    async def _vote(self, cast: VoteCast) -> None:
+        answer = await self._gate.vote(cast)
+        match answer:
+            case Counted(request):
+                await self._outbox.put(
+                    Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request))
+                )
+                if request.status != "pending":
+                    await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
+            case NotCounted():
+                await self._refuse(cast.reply, answer)
+            case _:
+                assert_never(answer)
+
+    async def _refuse(self, reply: Reply, answer: NotCounted) -> None:
+        """No click is ever ignored; a card that shows an older state is brought up to date as well."""
+        key = f"refused:{reply.trigger or reply.message_ts}:{reply.user}"
+        await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, answer.text)))
+        if answer.request is not None and answer.why in {"already_decided", "expired", "superseded", "cancelled"}:
+            request = answer.request
+            result = await self._approvals.result(request.id)
+            await self._outbox.put(
+                Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request, result))
+            )
+
+    async def _modal(self, asked: ModalAsked) -> None:
+        reply = asked.reply
+        modal: Modal | None = None
+        if asked.what in {"deny", "approve_typed", "details"}:
+            request = await self._approvals.get(RequestId(asked.subject))
+            refused = None
+            if asked.what != "details":
+                refused = await self._gate.may_vote(RequestId(asked.subject), reply.user, _place(reply))
+            if refused is not None:
+                await self._refuse(reply, refused)
+                return
+            modal = _request_modal(asked, request) if request else await self._mission_modal(asked)
+        else:
+            modal = Modal(reply.trigger, "answer", asked.subject, "Answer", "Your answer goes to the agent that asked.",
+                          "Answer", "Send")  # fmt: skip
+        if modal is not None:
+            await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, modal))
+
+    async def _mission_modal(self, asked: ModalAsked) -> Modal | None:
+        shown = await self._answers.answer(Commanded("mission", asked.subject, asked.reply))
+        rows = "\n".join(" · ".join(cell for cell in row if cell) for row in shown.rows[1:])
+        return Modal(asked.reply.trigger, "details", asked.subject, shown.title or "Mission", f"{shown.text}\n\n{rows}")
+
+    async def _stop(self, asked: StopAsked) -> None:
+        lane = asked.thread.lane
+        mission = await self._journal.mission_of(asked.thread)
+        dropped = await self._inbox.clear(lane)
+        if asked.clear or mission is None:
+            text = f"Cleared: {dropped} waiting messages dropped." if mission else "There is no mission in this thread."
+            key = f"clear:{asked.reply.message_ts or asked.reply.trigger}"
+            await self._outbox.put(Post(key, asked.thread, WATCHBILL, Private(asked.user, text)))
+            return
+        count = await self._leases.raise_stop(lane, asked.user)
+        for request in await self._gate.cancel_all(asked.thread, "STOP was pressed"):
+            await self._outbox.put(Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request)))
+        text = STOP_WORDS if count < 2 else "Forced: what still runs is ended now."
+        await self._outbox.put(Post(f"stop:{mission}:{min(count, 2)}", asked.thread, WATCHBILL, Notice(text)))
+        await self._inbox.put(lane, asked)
+
+
+def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:
+    title, what = request.effect.title or request.prepared.call.tool, asked.what
+    trigger = asked.reply.trigger
+    if what == "deny":
+        text = f"{title}. The reason goes to the agent, who may not try the same again."
+        return Modal(trigger, "deny", request.id, f"Deny {request.short}", text, "Reason", "Deny")
+    if what == "approve_typed":
+        names = " ".join(request.terms.typed_names)
+        text = f"{title}. Type {names} to approve."
+        return Modal(trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve")
+    lines = "\n".join(f"{item.action} {item.name} {item.where} {item.detail}" for item in request.effect.items)
+    text = f"{title}\n{lines}\n\ndigest {request.digest}\npolicy {request.policy_version}"
+    return Modal(trigger, "details", request.id, f"Request {request.short}", f"{text}\n\n{request.prepared.full_text}")
+
+
+def _place(reply: Reply) -> Thread:
+    return Thread(reply.team, reply.channel, reply.thread_ts)

@@ -1,0 +1,84 @@
+"""python -m deploy.lab: the pretend data centre and the real program against it, until Ctrl-C; or played by itself."""
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from deploy.lab.bundle.cache import UnobtainableError
+from deploy.lab.headless import play
+from deploy.lab.stack import MODELS, SCENARIOS, Lab, LabError, Options, running
+
+MISSION = (
+    "@Architect Please create three VMs for control planes, spread over both nodes, with fixed addresses "
+    "192.168.178.21 to 192.168.178.23."
+)
+WHOLE = (
+    "@Architect I have two mini-PCs with Proxmox VE 9. Build a highly available Kubernetes cluster on them with an "
+    "ingress controller and a hello-world app that I can reach from my LAN."
+)
+
+
+def read_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bot demo", description=__doc__)
+    parser.add_argument(
+        "--headless", action="store_true", help="play requester and approver, print the thread and one JSON line"
+    )
+    parser.add_argument("--port", type=int, default=8765, help="of the page; 0: any free one (default 8765)")
+    names = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+    parser.add_argument("--scenario", choices=names, default="three-vms", help="what the lab's model plays")
+    parser.add_argument(
+        "--provider", choices=sorted(MODELS), default="openai", help="which wire format the program speaks"
+    )
+    parser.add_argument("--keep", type=Path, help="keep the run's folder (logs, state) here")
+    parser.add_argument("--cache", type=Path, default=Options().cache, help="folder of the binaries")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = read_arguments(sys.argv[1:] if arguments is None else arguments)
+    port = 0 if given.headless else given.port
+    options = Options(given.cache, given.scenario, given.provider, port, keep=given.keep)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        with running(options, lambda line: print(line, flush=True)) as lab:
+            print("lab: the program", flush=True)
+            lab.start_program()
+            if given.headless:
+                return play(lab, WHOLE if given.scenario == "whole-cluster" else MISSION, ended)
+            lab.call("slack", "/lab/suggestions", [
+                {"title": "Three VMs for control planes", "text": MISSION},
+                {"title": "The whole cluster (ends partial here)", "text": WHOLE},
+            ])  # fmt: skip
+            print(WELCOME.format(url=lab.url, folder=lab.folder), flush=True)
+            watch_program(lab, ended)
+            print("\nlab: ending everything", flush=True)
+    except (LabError, UnobtainableError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def watch_program(lab: Lab, ended: threading.Event) -> None:
+    """Wait for Ctrl-C; a program that ends by itself is an error with its log's place."""
+    while not ended.wait(1.0):
+        if lab.processes["program"].poll() is not None:
+            raise LabError(f"the program ended by itself; its log is {lab.folder / 'program.log'}")
+
+
+WELCOME = """
+  Open {url}
+
+  Three things to try
+  1. You are ana. Take the suggested mission and send it; watch the thread at the right.
+  2. When the approval card comes, press Deny… as bo with a reason ("2 GiB is enough"), and see the Builder change course.
+  3. Press Approve as ana (you asked for it, so you may not), then as bo. /cluster-status shows the machines.
+
+  Logs: {folder}   Ctrl-C ends everything.
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

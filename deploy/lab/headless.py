@@ -1,0 +1,117 @@
+"""Plays requester and approver over the lab's control API, prints the thread as text and the lab's own count as JSON."""
+
+import json
+import re
+import threading
+import time
+from typing import Any
+
+from deploy.lab.stack import Lab
+
+LIMIT_S = 300.0
+LOOK_S = 0.3
+ENDED = re.compile(r"Mission \d+ is (done|partial|stopped)")
+
+
+def play(lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_S) -> int:
+    """Post the request as ana, approve every card as bo, answer questions with their default; 0 only if `done`."""
+    started = time.monotonic()
+    people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
+    channel = lab.slack["channel"]
+    ts = lab.call("slack", "/lab/post", {"as": people["ana"], "channel": channel, "text": request})["ts"]
+    pressed: set[tuple[str, str]] = set()
+    outcome = ""
+    while not outcome and not ended.is_set() and time.monotonic() - started < limit_s:
+        time.sleep(LOOK_S)
+        messages = thread(lab, channel, ts)
+        for message in messages:
+            press(lab, message, people, pressed)
+        outcome = next((m.group(1) for m in map(ENDED.search, map(text_of, messages)) if m), "")
+    messages = thread(lab, channel, ts)
+    for message in messages:
+        print(f"{name_of(lab, message)}: {text_of(message)}\n")
+    result = count(lab, messages, outcome, time.monotonic() - started)
+    print(json.dumps(result), flush=True)
+    return 0 if outcome == "done" else 1
+
+
+def thread(lab: Lab, channel: str, ts: str) -> list[dict[str, Any]]:
+    answer = lab.call("slack", f"/lab/thread?channel={channel}&ts={ts}")
+    return list(answer["messages"])
+
+
+def press(lab: Lab, message: dict[str, Any], people: dict[str, str], pressed: set[tuple[str, str]]) -> None:
+    """Approve as bo; take a question's first button as ana."""
+    for block in message.get("blocks", []):
+        for element in block.get("elements", []):
+            action = element.get("action_id", "")
+            who = "bo" if action in {"approve", "approve_typed"} else "ana" if action.startswith("answer:") else ""
+            if not who or (message["ts"], action.split(":")[0]) in pressed:
+                continue
+            pressed.add((message["ts"], action.split(":")[0]))
+            click = {"as": people[who], "channel": message["channel"], "ts": message["ts"], "action_id": action}
+            lab.call("slack", "/lab/click", click)
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """What a person reads: the blocks' texts, or the fallback."""
+    texts: list[str] = []
+    for block in message.get("blocks", []):
+        parts = [block.get("text"), *block.get("fields", []), *block.get("elements", [])]
+        for part in parts:
+            if not isinstance(part, dict):
+                continue
+            text = part.get("text")
+            if isinstance(text, dict):
+                text = f"[{text.get('text', '')}]"
+            if isinstance(text, str):
+                texts.append(text)
+    return "\n".join(texts) or str(message.get("text", ""))
+
+
+def name_of(lab: Lab, message: dict[str, Any]) -> str:
+    names = {facts["id"]: name for name, facts in lab.slack["people"].items()}
+    names |= {facts["user_id"]: key.capitalize() for key, facts in lab.slack["apps"].items()}
+    return names.get(str(message.get("user")), str(message.get("user")))
+
+
+def count(lab: Lab, messages: list[dict[str, Any]], outcome: str, seconds: float) -> dict[str, Any]:
+    """What the lab's servers counted from what they received; only texts of the report come from the thread."""
+    slack, model, proxmox = (lab.call(server, "/lab/report") for server in ("slack", "model", "proxmox"))
+    report = next((text_of(m) for m in messages if ENDED.search(text_of(m))), "")
+    cards = [text_of(m) for m in messages if "request" in text_of(m) and "class" not in text_of(m)]
+    return {
+        "outcome": outcome or "none",
+        "criteria": criteria(report),
+        "approvals": {
+            "asked": sum("Approval needed" in c or "Approved" in c or "Denied" in c for c in cards),
+            "approved": sum("Approved" in c for c in cards),
+            "denied": sum("Denied" in c for c in cards),
+        },
+        "applied": {"created": proxmox["vms_created"], "changed": 0, "destroyed": proxmox["vms_destroyed"]},
+        "double_creates": proxmox["double_creates"],
+        "turns": model.get("turns", 0),
+        "overlapping_turns": model["overlapping_turns"],
+        "thoughts_posted": slack["thoughts_posted"],
+        "secrets_seen": slack["secrets_seen"] + model["secrets_seen"] + proxmox["secrets_seen"],
+        "model_calls": model["calls"],
+        "prompt_tokens": model["prompt_tokens"],
+        "cost_usd": cost(report),
+        "seconds": round(seconds, 1),
+    }
+
+
+def criteria(report: str) -> list[dict[str, Any]]:
+    """The report's criterion lines: a mark, number, text; evidence follows after a dash."""
+    found: list[dict[str, Any]] = []
+    for line in report.splitlines():
+        match = re.match(r"\s*(✓|✗|○|–|◌)\s*(\d+)\s+(.*)", line)
+        if match:
+            text, _, evidence = match.group(3).partition(" — ")
+            found.append({"text": text, "passed": match.group(1) == "✓", "evidence": evidence})
+    return found
+
+
+def cost(report: str) -> float:
+    match = re.search(r"\$(\d+\.\d+)", report)
+    return float(match.group(1)) if match else 0.0

@@ -1,0 +1,216 @@
+"""The lab as a whole: its servers, the folder of this run, and the real program started against them."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.lab.bundle.items import obtain
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 60.0
+END_S = 40.0
+THOUGHT_CANARY = "zq-thought-canary-7f1e"
+SCENARIOS = ROOT / "deploy" / "lab" / "model" / "scenarios"
+MODELS = {"openai": "openai:gpt-5-mini", "anthropic": "anthropic:claude-sonnet-4-5"}
+
+Say = Callable[[str], None]
+
+
+class LabError(Exception):
+    """The lab could not be brought up. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run of the lab can choose."""
+
+    cache: Path = ROOT / ".cache" / "lab"
+    scenario: str = "three-vms"
+    provider: str = "openai"
+    port: int = 0
+    environment: str = "production"
+    keep: Path | None = None  # run folder to keep; None: a temporary one, removed at the end
+    slack_arguments: tuple[str, ...] = ()
+    proxmox_arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True)
+class Lab:
+    """A lab that runs. `slack`, `model`, `proxmox` are the servers' ready files."""
+
+    folder: Path
+    environment: dict[str, str]
+    slack: dict[str, Any]
+    model: dict[str, Any]
+    proxmox: dict[str, Any]
+    processes: dict[str, subprocess.Popen[bytes]]
+    secrets: list[str]
+
+    @property
+    def url(self) -> str:
+        return str(self.slack["url"])
+
+    def call(self, server: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = 10.0) -> Any:
+        """One request to a server's control API."""
+        facts: dict[str, Any] = {"slack": self.slack, "model": self.model, "proxmox": self.proxmox}[server]
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{facts['url']}{path}", data, {"content-type": "application/json"})  # noqa: S310 # loopback
+        context = None
+        if facts.get("ca"):
+            import ssl  # noqa: PLC0415 # only for the one TLS server
+
+            context = ssl.create_default_context(cafile=facts["ca"])
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:  # noqa: S310 # loopback
+            return json.load(answer)
+
+    def start_program(self, name: str = "program", *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
+        """`python -m bot run` (or `arguments`) against this lab; waits until it says that it is ready."""
+        ready = self.folder / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bot", *(arguments or ("run",)), "--ready-file", str(ready)],
+                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.processes[name] = process
+        if wait:
+            _await_ready(process, ready, name, self.folder / f"{name}.log")
+        return process
+
+    def end(self, name: str, number: int = signal.SIGTERM) -> int:
+        """Send one of the processes a signal and wait for its exit code."""
+        process = self.processes.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            return process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(END_S)
+
+
+@contextlib.contextmanager
+def running(options: Options, say: Say) -> Iterator[Lab]:
+    """Bring the lab up, without the program; end everything that was started on the way out."""
+    say("lab: binaries")
+    bundle = obtain({"terraform", "provider"}, options.cache, say)
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="watchbill-lab-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)  # what the program runs with fewer rights has to pass through
+    lab = Lab(folder, {}, {}, {}, {}, {}, [])
+    try:
+        say("lab: Slack, a model and Proxmox VE on loopback")
+        lab.slack = _start(lab, "slack", "--port", str(options.port), *options.slack_arguments)
+        scenario = SCENARIOS / f"{options.scenario}.yaml"
+        lab.model = _start(lab, "model", "--scenario", str(scenario))
+        lab.proxmox = _start(lab, "proxmox", *options.proxmox_arguments)
+        _plant(lab)
+        lab.environment = _environment(lab, options, bundle)
+        yield lab
+    finally:
+        for name in reversed(list(lab.processes)):
+            lab.end(name)
+        if options.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(lab: Lab, name: str, *arguments: str) -> dict[str, Any]:
+    data, ready, log = lab.folder / name, lab.folder / f"{name}.ready", lab.folder / f"{name}.log"
+    data.mkdir(exist_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"deploy.lab.{name}", "--data", str(data), "--ready-file", str(ready), *arguments],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    lab.processes[name] = process
+    return _await_ready(process, ready, name, log)
+
+
+def _await_ready(process: subprocess.Popen[bytes], ready: Path, name: str, log: Path) -> dict[str, Any]:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if ready.exists():
+            facts: dict[str, Any] = json.loads(ready.read_text())
+            return facts
+        if process.poll() is not None:
+            raise LabError(f"{name} ended with {process.returncode} before it was ready:\n{_tail(log)}")
+        time.sleep(0.05)
+    raise LabError(f"{name} was not ready within {START_S:.0f} s:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+
+
+def _plant(lab: Lab) -> None:
+    """Secrets and thoughts that must never arrive anywhere: each server counts what it sees of them (DESIGN 6.8)."""
+    tokens = [token for app in lab.slack["apps"].values() for token in (app["bot_token"], app["app_token"])]
+    canary = f"canary-{secrets.token_hex(12)}"
+    lab.secrets = [canary, lab.model["api_key"], lab.proxmox["audit_token"], lab.proxmox["write_token"]]
+    lab.call("slack", "/lab/canaries", {"secrets": [*lab.secrets, *tokens], "thoughts": [THOUGHT_CANARY]})
+    # The model's own key and each server's own tokens arrive in headers; only bodies are searched.
+    lab.call("model", "/lab/canaries", {"secrets": [*lab.secrets, *tokens], "thoughts": [THOUGHT_CANARY]})
+
+
+def _environment(lab: Lab, options: Options, bundle: Any) -> dict[str, str]:
+    """The program's whole environment: nothing of ours but PATH and HOME, and what the operator would set."""
+    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    policies = lab.folder / "policies"
+    policies.mkdir(exist_ok=True)
+    (policies / "people.yaml").write_text(_people(lab))
+    (policies / "environments.yaml").write_text(_environments(options.environment))
+    apps = lab.slack["apps"]
+    tokens = {
+        f"WATCHBILL_SLACK_{key.upper()}_{kind.upper()}": facts[kind]
+        for key, facts in apps.items()
+        for kind in ("bot_token", "app_token")
+    }
+    data = options.settings.get("WATCHBILL_DATA", str(lab.folder / "data"))
+    return own | tokens | {
+        "WATCHBILL_ESTATE": "lab",
+        "WATCHBILL_DATA": data,
+        "WATCHBILL_PEOPLE": str(policies / "people.yaml"),
+        "WATCHBILL_ENVIRONMENTS": str(policies / "environments.yaml"),
+        "WATCHBILL_SLACK_API_URL": f"{lab.slack['url']}/api/",
+        "WATCHBILL_OPENAI_API_KEY": lab.model["api_key"],
+        "WATCHBILL_OPENAI_BASE_URL": lab.model["openai_base"],
+        "WATCHBILL_ANTHROPIC_API_KEY": lab.model["api_key"],
+        "WATCHBILL_ANTHROPIC_BASE_URL": lab.model["anthropic_base"],
+        "WATCHBILL_MODEL": MODELS[options.provider],
+        "WATCHBILL_PROXMOX_URL": lab.proxmox["url"],
+        "WATCHBILL_PROXMOX_CA": lab.proxmox["ca"],
+        "WATCHBILL_PROXMOX_AUDIT_TOKEN": lab.proxmox["audit_token"],
+        "WATCHBILL_PROXMOX_WRITE_TOKEN": lab.proxmox["write_token"],
+        "WATCHBILL_TERRAFORM": str(bundle.terraform.path),
+        "WATCHBILL_TERRAFORM_CONFIG": str(bundle.provider.terraformrc),
+        "LAB_CANARY": lab.secrets[0],
+    } | dict(options.settings)  # fmt: skip
+
+
+def _people(lab: Lab) -> str:
+    people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
+    return (
+        "# Written by the lab for this run.\npeople:\n"
+        f"  {people['ana']}: {{name: ana, roles: [requester]}}\n"
+        f"  {people['bo']}: {{name: bo, roles: [requester, approver]}}\n"
+        f"  {people['chris']}: {{name: chris, roles: [requester, approver, risk_owner, admin]}}\n"
+    )
+
+
+def _environments(environment: str) -> str:
+    if environment == "production":
+        return "# Written by the lab: nothing is mapped, so everything is production.\nrules: []\n"
+    return f'# Written by the lab for this run.\nrules:\n  - {{environment: {environment}, estate: ["*"], node: ["*"], vm: ["*"]}}\n'

@@ -1,0 +1,30 @@
+"""Every setting explains itself, and `.env.example` is what the settings say."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.settings import Settings, SettingsError, example, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_env_example_is_up_to_date() -> None:
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == example(), "run: python -m bot settings --write"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_wrong_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHBILL_LEASE_S", "soon")
+    with pytest.raises(SettingsError, match="WATCHBILL_LEASE_S"):
+        load()
+
+
+def test_rule_22_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHBILL_OPENAI_API_KEY", "sk-do-not-show")
+    settings = load()
+    assert "sk-do-not-show" not in repr(settings)
+    assert settings.secrets() == ("sk-do-not-show",)
