@@ -1,141 +1,21 @@
 """The lab's page in Debian's Chromium against the real lab server: what a newcomer does and sees."""
 
 import asyncio
-import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright, expect
-from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
-from slack_bolt.app.async_app import AsyncApp
-from slack_sdk.web.async_client import AsyncWebClient
+from playwright.async_api import Page, expect
 
-from deploy.lab.slack.server import LabServer
-from deploy.lab.slack.workspace import Options
+from tests.e2e.lab_page import ANA, BO, CARD, MARKS, MODAL, Json, World, button, message, open_world, section
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-CHANNEL = "C0LAB00001"
-ANA, BO = "U0ANA00001", "U0BO000001"
-Json = dict[str, Any]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
-
-
-def button(text: str, action_id: str, **more: Any) -> Json:
-    return {
-        "type": "button",
-        "text": {"type": "plain_text", "text": text},
-        "action_id": action_id,
-        "value": "r1",
-    } | more
-
-
-def section(text: str) -> Json:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
-
-
-CARD: list[Json] = [
-    {"type": "header", "text": {"type": "plain_text", "text": "Apply Terraform plan on pve1, pve2"}},
-    section("```+ 3 create   ~ 0 change```"),
-    {
-        "type": "actions",
-        "block_id": "votes",
-        "elements": [button("Approve", "approve", style="primary"), button("Deny…", "deny", style="danger")],
-    },
-]
-MODAL: Json = {
-    "type": "modal",
-    "callback_id": "deny_reason",
-    "title": {"type": "plain_text", "text": "Deny request a7f3"},
-    "submit": {"type": "plain_text", "text": "Deny"},
-    "close": {"type": "plain_text", "text": "Cancel"},
-    "blocks": [
-        {
-            "type": "input",
-            "block_id": "why",
-            "label": {"type": "plain_text", "text": "Reason"},
-            "element": {"type": "plain_text_input", "action_id": "text", "multiline": True},
-        }
-    ],
-}
-
-
-class World:
-    """The lab, its page in tabs, and apps that tests let listen."""
-
-    def __init__(self, server: LabServer, context: BrowserContext) -> None:
-        self.server, self.context = server, context
-        self.problems: list[str] = []
-
-    def client(self, key: str) -> Any:  # the SDK's methods are only partly typed
-        return AsyncWebClient(self.server.workspace.world.apps[key].bot_token, base_url=f"{self.server.url}/api/")
-
-    async def say(self, key: str, text: str, method: str = "chat.postMessage", **more: Any) -> str:
-        """Post to the channel as an app; the message's ts comes back."""
-        answer = await self.client(key).api_call(method, json={"channel": CHANNEL, "text": text, **more})
-        return str(answer.get("ts") or answer.get("message_ts"))
-
-    async def open_page(self) -> Page:
-        page = await self.context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", self._keep)
-        page.on("dialog", lambda dialog: self.problems.append(f"dialog {dialog.message}"))
-        await page.goto(self.server.url)
-        await expect(page.get_by_test_id("me-ana")).to_have_attribute("aria-checked", "true")
-        return page
-
-    def _keep(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            self.problems.append(message.text)
-
-    @asynccontextmanager
-    async def bolt(self, key: str, listen: Callable[[Any], object]) -> AsyncGenerator[AsyncApp]:
-        app = AsyncApp(client=self.client(key), process_before_response=True)
-        listen(app)
-        handler = AsyncSocketModeHandler(app, self.server.workspace.world.apps[key].app_token, ping_interval=1)
-        await handler.connect_async()
-        try:
-            yield app
-        finally:
-            await handler.close_async()
+pytestmark = MARKS
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        await found.close()
-
-
-@pytest.fixture
-async def world(browser: Browser) -> AsyncIterator[World]:
-    async with LabServer(Options(ack_seconds=1.0, rate_scale=0)) as server:
-        context = await browser.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(10_000)
-        lab = World(server, context)
-        yield lab
-        await context.close()
-        assert lab.problems == []
-
-
-def message(page: Page, text: str) -> Locator:
-    return page.locator("article.message", has_text=text)
+async def world() -> AsyncIterator[World]:
+    async with open_world() as opened:
+        yield opened
 
 
 async def ask_for_mission(page: Page, text: str = "build it") -> None:
@@ -291,75 +171,3 @@ async def test_an_ephemeral_message_is_only_for_its_person(world: World) -> None
     await expect(note).to_have_count(0)
     await page.get_by_test_id("me-ana").click()
     await expect(note).to_have_count(1)
-
-
-async def test_reading_above_is_not_disturbed_and_new_messages_are_counted(world: World) -> None:
-    root = await world.say("builder", "a long thread")
-    for number in range(40):
-        await world.say("builder", f"line {number}", thread_ts=root)
-    page = await world.open_page()
-    await page.get_by_test_id("open-thread").click()
-    thread = page.get_by_test_id("thread")
-    await expect(thread.locator("article.message", has_text="line 39")).to_be_in_viewport()
-    scroller = thread.locator(".scroller")
-    await scroller.evaluate("node => { node.scrollTop = 100; }")
-    await asyncio.sleep(0.2)
-    for number in range(3):
-        await world.say("builder", f"late {number}", thread_ts=root)
-    await expect(thread.get_by_test_id("new-below")).to_have_text("3 new below")
-    assert await scroller.evaluate("node => node.scrollTop") == 100
-    await thread.get_by_test_id("new-below").click()
-    await expect(thread.locator("article.message", has_text="late 2")).to_be_in_viewport()
-    await expect(thread.get_by_test_id("new-below")).to_be_hidden()
-
-
-async def test_up_edits_the_last_own_message_and_lines_stay_lines(world: World) -> None:
-    page = await world.open_page()
-    composer = page.get_by_test_id("composer")
-    await composer.press_sequentially("first")
-    await composer.press("Shift+Enter")
-    await composer.press_sequentially("second & @bo")
-    await page.get_by_test_id("composer-send").click()
-    row = message(page, "first")
-    await expect(row.locator("br")).to_have_count(1)
-    await composer.press("ArrowUp")
-    await expect(composer).to_have_value("first\nsecond & @bo")
-    await composer.fill("changed for @bo")
-    await composer.press("Enter")
-    await expect(message(page, "changed for @bo")).to_contain_text("(edited)")
-    await expect(page.locator("article.message")).to_have_count(1)
-
-
-async def test_what_was_missed_while_the_server_was_out_of_reach_is_read_again(world: World) -> None:
-    page = await world.open_page()
-    await world.context.set_offline(offline=True)
-    world.server.workspace.stream.close()
-    await expect(page.get_by_test_id("connection")).to_be_visible()
-    await world.say("builder", "said meanwhile")
-    await world.context.set_offline(offline=False)
-    await expect(message(page, "said meanwhile")).to_be_visible()
-    await expect(page.get_by_test_id("connection")).to_be_hidden()
-
-
-async def test_a_suggestion_fills_the_composer_and_a_command_answers_only_me(world: World) -> None:
-    world.server.workspace.suggestions = [{"title": "Three VMs", "text": "@Architect three VMs, please"}]
-    page = await world.open_page()
-    composer = page.get_by_test_id("composer")
-    await page.get_by_test_id("suggestion-0").click()
-    await expect(composer).to_have_value("@Architect three VMs, please")
-
-    async def crew(ack: Callable[..., Awaitable[None]], body: Json) -> None:
-        await ack(f"Four agents, said `{body['text']}`")
-
-    async with world.bolt("watchbill", lambda app: app.command("/crew")(crew)):
-        await composer.fill("")
-        await composer.press_sequentially("/cre")
-        await expect(page.get_by_test_id("completion-option")).to_contain_text("/crew")
-        await composer.press("Tab")
-        await composer.press_sequentially("all")
-        await composer.press("Enter")
-        await expect(message(page, "Four agents, said all")).to_contain_text("Only visible to you")
-    await composer.fill("/nonsense")
-    await composer.press("Enter")
-    await expect(page.get_by_test_id("composer-problem")).to_contain_text("/nonsense is not a command here")
-    await expect(composer).to_have_value("/nonsense")

@@ -38,4 +38,6 @@ export async function act(ctx, element, block, value) {
   if (text) failClick(ctx.channel, ctx.ts, text);
   else if (store.busy.has(`${ctx.channel}:${ctx.ts}`)) clearClick(ctx.channel, ctx.ts);
   changed("messages");
+  // What went wrong must be in view, wherever the card is scrolled to.
+  if (text) setTimeout(() => document.querySelectorAll(".click-error").forEach((node) => node.scrollIntoView({ block: "nearest" })), 60);
 }

@@ -24,7 +24,13 @@ function button(element, ctx, block) {
   const mine = busy && busy.action_id === element.action_id && busy.block_id === block.block_id;
   return el("button.btn", {
     type: "button", class: `${element.style || ""} ${mine ? "busy" : ""}`, ...hooks(block, element), "aria-busy": mine ? "true" : undefined,
-    "aria-label": element.accessibility_label, disabled: Boolean(busy), onclick: () => act(ctx, element, block, element.value),
+    "aria-label": element.accessibility_label, disabled: Boolean(busy),
+    onclick: async (event) => {
+      const node = event.currentTarget;
+      if (ctx.view) node.setAttribute("aria-busy", "true");
+      await act(ctx, element, block, element.value);
+      node.removeAttribute("aria-busy");
+    },
   }, el("span", {}, plain(element.text)));
 }
 
@@ -79,7 +85,7 @@ function textInput(element, ctx, block) {
 function overflow(element, ctx, block) {
   const menu = el("div.menu", { role: "menu", hidden: true });
   const toggle = el("button.btn.overflow", { type: "button", ...hooks(block, element), "aria-haspopup": "menu", "aria-expanded": "false",
-    "aria-label": "More", disabled: Boolean(busyOf(ctx)) }, icon(ICONS.more));
+    "aria-label": "More", disabled: Boolean(busyOf(ctx)) }, icon(ICONS.more, { width: 3 }));
   const show = (open) => {
     menu.hidden = !open;
     toggle.setAttribute("aria-expanded", String(open));

@@ -13,7 +13,7 @@ export class Feed {
     this.most = MOST;
     this.belowSince = null;
     this.list = el("div.rows", { role: "feed", "aria-label": label });
-    this.scroller = el("div.scroller", { tabindex: -1 }, this.list);
+    this.scroller = el("div.scroller", { tabindex: 0, "aria-label": label, onkeydown: (event) => this.step(event) }, this.list);
     this.jump = el("button.jump", { type: "button", hidden: true, "data-testid": "new-below", onclick: () => this.toEnd(true) });
     this.node = el("div.feed", {}, this.scroller, this.jump);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -28,6 +28,19 @@ export class Feed {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     this.following = scrollHeight - scrollTop - clientHeight < NEAR;
     if (this.following) this.read();
+  }
+
+  /** Arrows go from message to message; Tab then reaches what is in it. */
+  step(event) {
+    const move = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!move || !event.target.matches(".scroller, article")) return;
+    const all = [...this.list.querySelectorAll("article")];
+    const at = all.indexOf(event.target);
+    const next = at < 0 ? all.at(-1) : all[at + move];
+    if (!next) return;
+    event.preventDefault();
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
   }
 
   pin() { this.scroller.scrollTop = this.scroller.scrollHeight; }

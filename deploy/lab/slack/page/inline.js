@@ -39,6 +39,7 @@ function angle(body, { style }) {
 
 const SLACK = [["*", "strong", "*"], ["_", "em", "_"], ["~", "s", "~"]];
 const MARKDOWN = [["**", "strong", "**"], ["__", "strong", "__"], ["~~", "s", "~~"], ["*", "em", "*"], ["_", "em", "_"]];
+const FAR = 2000; // characters that a span may be long; keeps hostile input from costing time
 const WORD = /[\p{L}\p{N}]/u;
 
 /** Where a span that opens at `start` with `mark` closes, or -1. Marks bind to words: `2*3*4` and `snake_case_name` stay as typed. */
@@ -46,11 +47,12 @@ function closing(text, start, mark) {
   const before = text[start - 1];
   const first = text[start + mark.length];
   if ((before && WORD.test(before)) || !first || /\s/.test(first) || first === mark[0]) return -1;
-  for (let at = start + mark.length; at < text.length; at += 1) {
+  const end = Math.min(text.length, start + FAR);
+  for (let at = start + mark.length; at < end; at += 1) {
     if (text[at] === "\n") return -1;
     if (text[at] === "`") {
-      const end = text.indexOf("`", at + 1);
-      if (end > 0) at = end;
+      const shut = text.indexOf("`", at + 1);
+      if (shut > 0) at = shut;
     } else if (text.startsWith(mark, at) && !/\s/.test(text[at - 1])) {
       const next = text[at + mark.length];
       if (!next || !(WORD.test(next) || next === mark[0])) return at;

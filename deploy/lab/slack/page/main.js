@@ -6,7 +6,7 @@ import { Drawer } from "./drawer.js";
 import { HomeView, homeEvent, openHome } from "./home.js";
 import { redrawViews, refreshViews, viewEvent } from "./modal.js";
 import { applyTheme, sidebarView } from "./sidebar.js";
-import { asEphemeral, author, changed, find, forget, on, put, remove, store } from "./store.js";
+import { asEphemeral, author, changed, find, keepOnly, on, put, remove, store } from "./store.js";
 import { mountSplitter, ThreadView } from "./thread.js";
 import { endTyping, noteTyping } from "./typing.js";
 
@@ -80,8 +80,8 @@ async function load(channel = store.channel) {
   store.channel ||= channel || store.channels[0]?.id || "";
   document.title = `#${store.channels.find((c) => c.id === store.channel)?.name || ""} · ${store.team.name || "Lab"}`;
   if (channel === store.channel || !channel) {
-    forget(store.channel);
     for (const message of state.messages || []) take(store.channel, message);
+    keepOnly(store.channel, (state.messages || []).map((m) => m.ts));
   }
   store.ready = true;
   changed("all", "views");
@@ -89,9 +89,12 @@ async function load(channel = store.channel) {
   return true;
 }
 
-/** A message goes where it belongs; a deleted one leaves. */
+/** A message goes where it belongs; a deleted one leaves, or leaves a line behind where a thread hangs on it. */
 function take(channel, message) {
-  if (message.deleted || message.subtype === "tombstone") return remove(channel, message.ts);
+  if (message.deleted && message.reply_count) {
+    return put(channel, { ts: message.ts, thread_ts: message.ts, user: message.user, reply_count: message.reply_count, latest_reply: message.latest_reply, text: "_This message was deleted._" });
+  }
+  if (message.deleted) return remove(channel, message.ts);
   return put(channel, message);
 }
 
@@ -120,7 +123,7 @@ function putEphemeral(channel, message) {
 function onMessage(event) {
   const { channel, message } = event;
   if (!message) return;
-  if (event.type === "message_deleted") remove(channel, message.ts);
+  if (event.type === "message_deleted") take(channel, { ...message, deleted: true });
   else if (event.type === "ephemeral" || message.ephemeral_for) {
     const note = asEphemeral(message, event.user);
     putEphemeral(channel, note);
@@ -146,7 +149,7 @@ function maybeOpen(reply) {
   const young = Date.now() / 1000 - Number(reply.thread_ts) < OPEN_SECONDS;
   const first = !opened.has(reply.thread_ts);
   opened.add(reply.thread_ts);
-  if (!young || !first || (root && root.bot_id) || (store.thread && !threadView.composer.empty)) return;
+  if (!young || !first || (store.thread && (root?.bot_id || !threadView.composer.empty))) return;
   const typing = document.activeElement;
   store.thread = reply.thread_ts;
   remember();

@@ -52,8 +52,11 @@ function messagesOf(channel) {
 export function put(channel, message) {
   const all = messagesOf(channel);
   const key = message.ephemeral_for ? `e${message.ts}` : message.ts;
-  const known = all.has(key);
-  all.set(key, { ...message, channel });
+  const known = all.get(key);
+  const next = { ...message, channel };
+  // The same again keeps its object, so that its row is not drawn again under the reader's eyes.
+  if (known && JSON.stringify(known) === JSON.stringify(next)) return false;
+  all.set(key, next);
   clearClick(channel, message.ts);
   return !known;
 }
@@ -63,7 +66,15 @@ export function remove(channel, ts) {
   messagesOf(channel).delete(`e${ts}`);
 }
 
-export function forget(channel) { store.messages.delete(channel); }
+/** After a full reading: whatever is no longer on the server goes, notes to single people stay. */
+export function keepOnly(channel, stamps) {
+  const all = messagesOf(channel);
+  const oldest = Math.min(...stamps.map(Number));
+  const kept = new Set(stamps);
+  for (const [key, message] of all) {
+    if (!message.ephemeral_for && !kept.has(message.ts) && (!stamps.length || Number(message.ts) >= oldest)) all.delete(key);
+  }
+}
 export const find = (channel, ts) => messagesOf(channel).get(ts);
 
 const isReply = (m) => m.thread_ts && m.thread_ts !== m.ts;
