@@ -19,7 +19,8 @@ class AnthropicWire:
     name = "anthropic"
 
     def authorised(self, headers: Mapping[str, str], key: str) -> bool:
-        return headers.get("x-api-key") == key
+        """Either header: clients have moved from x-api-key to Authorization."""
+        return key in {headers.get("x-api-key"), headers.get("Authorization", "").removeprefix("Bearer ")}
 
     def read(self, body: Any, headers: Mapping[str, str]) -> Conversation:
         if not headers.get("anthropic-version"):
@@ -47,16 +48,16 @@ class AnthropicWire:
         return Conversation(text_of(body.get("system")), turns, _tools(body.get("tools") or []))
 
     def prefix(self, body: Mapping[str, Any]) -> str:
-        parts = [canonical(tool) for tool in body.get("tools") or []]
-        system = body.get("system") or []
-        parts += [canonical(part) for part in ([system] if isinstance(system, str) else system)]
-        return "".join(parts + [canonical(message) for message in body["messages"]])
+        return "".join(canonical(part) for part in _parts(body))
 
     def cacheable(self, body: Mapping[str, Any], shared: int) -> int:
-        """Only what stands before a cache_control mark."""
-        text = self.prefix(body)[:shared]
-        mark = text.rfind('"cache_control"')
-        return mark if mark >= CACHE_LEAST else 0
+        """Only whole blocks up to one with a cache_control mark."""
+        end = found = 0
+        for part in _parts(body):
+            end += len(canonical(part))
+            if end <= shared and part.get("cache_control"):
+                found = end
+        return found if found >= CACHE_LEAST else 0
 
     def write(self, model: str, answer: Answer, counted: Counted) -> Reply:
         content: list[dict[str, Any]] = []
@@ -117,6 +118,17 @@ class AnthropicWire:
                 status = 200 if fault.kind == "not_json" else 502
                 page = "<html><body><h1>502 Bad Gateway</h1></body></html>"
                 return Reply(status, page, {"content-type": "text/html"})
+
+
+def _parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The request in the order in which the provider caches it: tools, system, messages block by block."""
+    system = body.get("system") or []
+    parts = [*(body.get("tools") or []), *([{"text": system}] if isinstance(system, str) else system)]
+    for message in body["messages"]:
+        content = message["content"]
+        blocks = [{"text": content}] if isinstance(content, str) else content
+        parts += [{"role": message["role"], **block} for block in blocks]
+    return parts
 
 
 def _input(raw: str) -> Any:

@@ -87,7 +87,9 @@ class Rule(Strict):
 
 class Scenario(Strict):
     about: str = ""
-    include: str = ""  # a file beside this one: its rules come after the ones here, its values fill what is not set here
+    include: str = (
+        ""  # a file beside this one: its rules come after the ones here, its values fill what is not set here
+    )
     models: list[str] = []  # empty: any name is a model
     values: dict[str, str] = {}
     personas: dict[str, list[Rule]]
