@@ -1,7 +1,6 @@
 """JSON of the domain's types, and back. The one place where stored bytes become values."""
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar, cast
 
@@ -10,9 +9,9 @@ from pydantic_core import PydanticSerializationError
 
 from bot.domain.approvals import ApprovalRequest, Vote
 from bot.domain.calls import ToolResult
-from bot.domain.ids import Json
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry
+from bot.domain.ports import AuditEvent
 from bot.domain.posts import Post
 from bot.domain.state import Mission
 
@@ -63,4 +62,4 @@ REQUEST: Codec[ApprovalRequest] = Codec(ApprovalRequest)
 VOTE: Codec[Vote] = Codec(Vote)
 RESULT: Codec[ToolResult] = Codec(ToolResult)
 MISSION: Codec[Mission] = Codec(Mission)
-FACTS: Codec[Mapping[str, Json]] = Codec(Mapping[str, Json])
+AUDIT: Codec[AuditEvent] = Codec(AuditEvent)

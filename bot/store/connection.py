@@ -1,7 +1,7 @@
 """The wire to Redis: one command or script in, one answer out, or StoreUnavailableError.
 
 redis-py's own retries are off: they send a command again whose answer was lost, and a write could happen twice. Here a
-connection is retried before anything was sent, a pure read also afterwards, a write never.
+connection is retried before anything was sent; afterwards only what may run twice without harm.
 """
 
 import asyncio
@@ -63,10 +63,12 @@ class _Pool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script. `KEYS[1]` is the prefix; the other keys are made from it. `reads` ones may be sent twice."""
+    """A Lua script. `KEYS[1]` is the prefix; the other keys are made from it. `again`: sent twice, it
+    does no more than once, so that a lost answer can be asked for again.
+    """
 
     text: str
-    reads: bool = False
+    again: bool = False
     sha: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,9 +101,9 @@ class Link:
             (reply,) = await self._exchange((command,), again=True, raw=raw)
         return _checked(reply)
 
-    async def write(self, *command: Arg) -> Reply:
+    async def write(self, *command: Arg, again: bool = False) -> Reply:
         async with self._slots:
-            (reply,) = await self._exchange((command,))
+            (reply,) = await self._exchange((command,), again=again)
         return _checked(reply)
 
     async def wait(self, *command: Arg, seconds: float) -> Reply:
@@ -115,10 +117,10 @@ class Link:
     async def _scripted(self, script: Script, args: Sequence[Arg], *more: Sequence[Arg]) -> list[Reply]:
         command = ("EVALSHA", script.sha, 1, self.prefix, *args)
         async with self._slots:
-            replies = await self._exchange((command, *more), again=script.reads)
+            replies = await self._exchange((command, *more), again=script.again)
             if isinstance(replies[0], NoScriptError):  # a new or restarted server: nothing ran yet
                 await self._exchange((("SCRIPT", "LOAD", script.text),), again=True)
-                replies = await self._exchange((command, *more), again=script.reads)
+                replies = await self._exchange((command, *more), again=script.again)
         return [_checked(replies[0]), *replies[1:]]
 
     async def _exchange(

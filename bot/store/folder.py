@@ -85,11 +85,28 @@ class Folder:
             os.close(self._lock)
             self._lock = None
 
-    def known_server(self) -> int | None:
+    def take_server_lock(self) -> int | None:
+        """An open file whose lock the next server inherits and holds as long as it lives; None while one lives."""
+        file = os.open(self.data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            return int(json.loads(self.server.read_text())["pid"])
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            return None
+        return file
+
+    def server_lives(self) -> bool:
+        file = self.take_server_lock()
+        if file is not None:
+            os.close(file)
+        return file is None
+
+    def known_server(self) -> str:
+        """The last server's pid as text, for texts only."""
+        try:
+            return str(json.loads(self.server.read_text())["pid"])
         except (OSError, ValueError, KeyError, TypeError):
-            return 0 if self.socket.exists() else None
+            return "unknown"
 
     def remember_server(self, pid: int) -> None:
         new = self.server.with_suffix(".new")

@@ -93,13 +93,15 @@ class RedisInbox:
     async def prepare(self) -> None:
         """Make the consumer group. Again is fine."""
         try:
-            await self._link.write("XGROUP", "CREATE", self._now, GROUP, "0", "MKSTREAM")
+            await self._link.write("XGROUP", "CREATE", self._now, GROUP, "0", "MKSTREAM", again=True)
         except ResponseError as exists:
             if "BUSYGROUP" not in str(exists):
                 raise
 
     async def _reclaimed(self, worker: str) -> ImmediateWork | None:
-        reply = await self._link.write("XAUTOCLAIM", self._now, GROUP, worker, self._reclaim_ms, "0", "COUNT", 1)
+        reply = await self._link.write(
+            "XAUTOCLAIM", self._now, GROUP, worker, self._reclaim_ms, "0", "COUNT", 1, again=True
+        )
         return _work(reply[1])
 
     async def _fresh(self, worker: str, wait_s: float) -> ImmediateWork | None:

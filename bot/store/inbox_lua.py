@@ -98,7 +98,7 @@ call('PEXPIRE', run, 3600000)
 return 'new'
 """
 
-PUT_SAID = script(LANES, _SAID)
+PUT_SAID = script(LANES, _SAID, again=True)
 
 PUT = script(
     LANES,
@@ -109,18 +109,24 @@ return 1
 """,
 )
 
-PUT_IMMEDIATE = script("""
+PUT_IMMEDIATE = script(
+    """
 local once, json, kept = take(), take(), take()
 if not call('SET', p .. 'once:' .. once, '1', 'NX', 'PX', kept) then return 0 end
 call('XADD', p .. 'now', '*', 'item', json)
 return 1
-""")
+""",
+    again=True,
+)
 
-DONE_IMMEDIATE = script("""
+DONE_IMMEDIATE = script(
+    """
 local group, id = take(), take()
 call('XACK', p .. 'now', group, id)
 return call('XDEL', p .. 'now', id)
-""")
+""",
+    again=True,
+)
 
 # Gives the first lane that is due and not held, and keeps it from the others for a second: enough to take its lease.
 # Otherwise how many milliseconds nothing will be due. A lane whose lease ended without a release comes too, even if
@@ -179,7 +185,7 @@ for _, id in ipairs(ids) do
 end
 return out
 """,
-    reads=True,
+    again=True,
 )
 
 CLEAR = script("""

@@ -5,6 +5,7 @@ end was cut off is noticed too.
 """
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,13 +23,15 @@ from bot.store.lua import LANES, POSTS, script
 START = EntryId("0-0")
 PAGE = 1000
 
-# One write, all or nothing. The caller computed the hashes on the head that it knows; if another one stands here (a
+# One write, all or nothing. `once` names it: where its answer was lost, the second arrival is given that answer. The caller computed the hashes on the head that it knows; if another one stands here (a
 # cold worker's first write), it gets the true one back and tries again.
 _COMMIT = script(
     LANES,
     POSTS,
     """
-local lane, proof, mission, thread, head, ended = take(), take(), take(), take(), take(), take()
+local once, lane, proof, mission, thread, head, ended = take(), take(), take(), take(), take(), take(), take()
+local done = call('HMGET', p .. 'commit:' .. lane, 'once', 'reply')
+if done[1] == once then return cjson.decode(done[2]) end
 if not mine(lane, proof) then return {'stale'} end
 local about = p .. 'mission:' .. mission
 if thread ~= '' then
@@ -64,8 +67,11 @@ for _ = 1, take() do
   call('HSET', p .. 'deadline_lanes', what, to)
   wake('wake')
 end
+call('HSET', p .. 'commit:' .. lane, 'once', once, 'reply', cjson.encode(reply))
+call('PEXPIRE', p .. 'commit:' .. lane, 60000)
 return reply
 """,
+    again=True,
 )
 
 
@@ -113,7 +119,7 @@ class RedisJournal:
         reply = cast(
             "list[str]",
             await self._link.run(
-                _COMMIT, token.lane, proof_of(token), mission, thread, head, "1" if ended else "0",
+                _COMMIT, secrets.token_hex(8), token.lane, proof_of(token), mission, thread, head, "1" if ended else "0",
                 len(entries), *written, *_effects(commit),
             ),
         )  # fmt: skip
@@ -142,7 +148,7 @@ class RedisJournal:
         ]
 
     async def keep(self, state: Mission) -> None:
-        await self._link.write("SET", f"{self._link.prefix}kept:{state.id}", MISSION.dump(state))
+        await self._link.write("SET", f"{self._link.prefix}kept:{state.id}", MISSION.dump(state), again=True)
 
     async def kept(self, mission: MissionId) -> Mission | None:
         text = await self._link.read("GET", f"{self._link.prefix}kept:{mission}")

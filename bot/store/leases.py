@@ -14,11 +14,14 @@ call('ZADD', p .. 'due', text(clock() + ttl), lane)
 return number
 """)
 
-_RENEW = script("""
+_RENEW = script(
+    """
 local lane, proof, ttl = take(), take(), take()
 if not mine(lane, proof) then return 0 end
 return call('PEXPIRE', p .. 'lease:' .. lane, ttl)
-""")
+""",
+    again=True,
+)
 
 _RELEASE = script(
     LANES,
@@ -30,6 +33,7 @@ call('HDEL', p .. 'held', lane)
 look_again(lane)
 return 1
 """,
+    again=True,
 )
 
 _STOP = script("""

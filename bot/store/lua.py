@@ -65,5 +65,5 @@ end
 """
 
 
-def script(*parts: str, reads: bool = False) -> Script:
-    return Script(BASE + "".join(parts), reads=reads)
+def script(*parts: str, again: bool = False) -> Script:
+    return Script(BASE + "".join(parts), again=again)

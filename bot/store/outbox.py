@@ -11,7 +11,7 @@ from bot.store.lua import POSTS, script
 
 KEPT_S = 90 * 24 * 3600  # how long a shown message can still be edited, and its buttons pressed
 
-_PUT = script(POSTS, "for _ = 1, take() do put_post(take(), take()) end return 1")
+_PUT = script(POSTS, "for _ = 1, take() do put_post(take(), take()) end return 1", again=True)
 
 _WAITING = script(
     """
@@ -25,14 +25,17 @@ for i = 1, #keys, 2 do
 end
 return out
 """,
-    reads=True,
+    again=True,
 )
 
-_TRYING = script("""
+_TRYING = script(
+    """
 local k, version = p .. 'post:' .. take(), take()
 if call('HGET', k, 'version') then return call('HSET', k, 'tried', version) end
 return 0
-""")
+""",
+    again=True,
+)
 
 _SHOWN = """
 local function shown(key, version, channel, ts, kept)
@@ -48,7 +51,7 @@ local function shown(key, version, channel, ts, kept)
 end
 """
 
-_SENT = script(_SHOWN, "shown(take(), take(), take(), take(), take()) return 1")
+_SENT = script(_SHOWN, "shown(take(), take(), take(), take(), take()) return 1", again=True)
 
 _ADOPT = script(
     _SHOWN,
@@ -60,7 +63,8 @@ return 1
 """,
 )
 
-_DROPPED = script("""
+_DROPPED = script(
+    """
 local key, version, why, kept = take(), take(), take(), take()
 local k = p .. 'post:' .. key
 if call('HGET', k, 'version') ~= version then return 0 end
@@ -69,15 +73,20 @@ call('HDEL', k, 'tried')
 call('ZREM', p .. 'out', key)
 call('PEXPIRE', k, kept)
 return 1
-""")
+""",
+    again=True,
+)
 
-_HOLD = script("""
+_HOLD = script(
+    """
 local k, worker, ttl = p .. 'out_holder', take(), take()
 local has = call('GET', k)
 if has and has ~= worker then return 0 end
 call('SET', k, worker, 'PX', ttl)
 return 1
-""")
+""",
+    again=True,
+)
 
 
 class RedisOutbox:

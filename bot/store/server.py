@@ -1,13 +1,15 @@
 """The embedded store: a private Valkey, started and stopped by the program, on a socket in the data folder.
 
-It outlives a program that was killed, with everything that was acknowledged; the next start adopts it. Who owns the
-folder is a file lock, which the kernel drops with its process: nothing to guess from old process ids.
+It outlives a program that was killed, with everything that was acknowledged; the next start adopts it. Two file locks,
+which the kernel drops with the process, say who owns the folder and whether a server lives: old process ids say nothing.
 """
 
 import asyncio
+import itertools
 import os
 import signal
 from asyncio.subprocess import Process
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -28,7 +30,7 @@ STORE_KILLED = "store.killed"
 STORE_STARTED = "store.started"
 STORE_STOPPED = "store.stopped"
 
-READY_S = 120.0  # loading 1 GB of log takes about 10 s
+READY_S = 20.0  # without a word; while it loads its log it says so
 STOP_S = 15.0
 RESTART_PAUSES_S = (0.0, 0.2, 1.0, 5.0)  # the last one for ever
 
@@ -58,8 +60,7 @@ class EmbeddedServer:
             if not await server._adopt():
                 await server._launch()
         except BaseException:
-            server._end_hard()
-            folder.unlock()
+            await server._give_up()
             raise
         server._watch = asyncio.create_task(server._keep_alive(), name="store-server")
         return server
@@ -71,7 +72,7 @@ class EmbeddedServer:
             with suppress(asyncio.CancelledError):
                 await self._watch
         try:
-            if self.pid and _signal(self.pid, signal.SIGTERM) and not await self._gone(STOP_S):
+            if self.folder.server_lives() and _signal(self.pid, signal.SIGTERM) and not await self._gone(STOP_S):
                 _log.error(STORE_KILLED, pid=self.pid, after_s=STOP_S)
                 self._end_hard()
                 await self._gone(STOP_S)
@@ -81,18 +82,15 @@ class EmbeddedServer:
             self.folder.unlock()
 
     async def _adopt(self) -> bool:
-        pid = self.folder.known_server()
-        if pid is None:
+        if not self.folder.server_lives():
+            for what in self.folder.forget_server():
+                _log.info(STORE_CLEANED, what=what)
             return False
-        facts = await _info(self.folder.socket)
-        if facts.get("process_id") == str(pid):
-            await _tell(self.folder.socket, f"CONFIG SET appendfsync {self._fsync}")
-            self.pid, self.adopted = pid, True
-            _log.info(STORE_ADOPTED, pid=pid, data=str(self.folder.data))
-            return True
-        for what in self.folder.forget_server():
-            _log.info(STORE_CLEANED, what=what)
-        return False
+        facts = await self._ready(lambda: None)
+        await _tell(self.folder.socket, f"CONFIG SET appendfsync {self._fsync}")
+        self.pid, self.adopted = int(facts["process_id"]), True
+        _log.info(STORE_ADOPTED, pid=self.pid, data=str(self.folder.data))
+        return True
 
     async def _launch(self) -> None:
         try:
@@ -102,61 +100,81 @@ class EmbeddedServer:
                 f"there is no embedded store for this machine ({none}). Start a Redis >= 7.2 or Valkey >= 8 and set REDIS_URL."
             ) from none
         self.folder.write_config(self._fsync, self._port)
+        lock = self.folder.take_server_lock()
+        if lock is None:
+            raise ServerFailedError(f"another store server still runs in {self.folder.data}; start again in a moment.")
+        try:
+            offset = await self._spawn(str(binary), lock)
+        finally:
+            os.close(lock)  # the server has it
+        process = self._process
+        assert process is not None
+
+        def end_early() -> None:
+            if process.returncode is not None:
+                raise diagnosis(self.folder, offset, process.returncode, self._port)
+
+        await self._ready(end_early)
+        _log.info(STORE_STARTED, pid=self.pid, data=str(self.folder.data), fsync=self._fsync)
+
+    async def _spawn(self, binary: str, lock: int) -> int:
+        """Returns where in the log file this server's words begin."""
         with self.folder.open_log() as log:
             offset = log.tell()
             self._process = await asyncio.create_subprocess_exec(  # noqa: TID251 - the store cannot use tools/; DESIGN §5
-                str(binary),
+                binary,
                 str(self.folder.config),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={"LC_ALL": "C.UTF-8"},
+                pass_fds=(lock,),
                 start_new_session=True,  # Ctrl-C is for the program, which ends the store last
             )
         self.pid, self.adopted = self._process.pid, False
-        await self._ready(offset)
         self.folder.remember_server(self.pid)
-        _log.info(STORE_STARTED, pid=self.pid, data=str(self.folder.data), fsync=self._fsync)
+        return offset
 
-    async def _ready(self, offset: int) -> None:
-        assert self._process is not None
+    async def _ready(self, end_early: Callable[[], None]) -> dict[str, str]:
         loop = asyncio.get_running_loop()
         end = loop.time() + READY_S
         pause = 0.005
         while loop.time() < end:
-            if self._process.returncode is not None:
-                raise diagnosis(self.folder, offset, self._process.returncode, self._port)
+            end_early()
             facts = await _info(self.folder.socket)
-            if facts.get("process_id") == str(self.pid) and facts.get("loading") == "0":
-                return
+            if facts.get("loading") == "0":
+                return facts
+            if facts:
+                end = loop.time() + READY_S  # it loads its log, however long that takes
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.25)
-        raise ServerFailedError(f"the embedded store did not get ready within {READY_S:.0f} s; see {self.folder.log}.")
+        raise ServerFailedError(
+            f"the embedded store (pid {self.folder.known_server()}) does not answer on {self.folder.socket}; "
+            f"see {self.folder.log}, end that process, and start again."
+        )
 
     async def _keep_alive(self) -> None:
         """Start it again when it dies. What it acknowledged is in its log."""
-        failures = 0
+        loop = asyncio.get_running_loop()
         while True:
             await self._ended()
             _log.error(STORE_DIED, pid=self.pid, log=str(self.folder.log))
-            while True:
-                await asyncio.sleep(RESTART_PAUSES_S[min(failures, len(RESTART_PAUSES_S) - 1)])
-                failures += 1
+            for attempt in itertools.count():
+                await asyncio.sleep(RESTART_PAUSES_S[min(attempt, len(RESTART_PAUSES_S) - 1)])
                 self.folder.forget_server()
+                born = loop.time()
                 try:
                     await self._launch()
                 except (StoreSetupError, OSError) as failed:
-                    _log.error(STORE_DIED, why=str(failed))
+                    _log.error(STORE_DIED, why=str(failed), after_s=round(loop.time() - born, 3))
                     continue
                 break
-            started = asyncio.get_running_loop().time()
-            failures = failures if asyncio.get_running_loop().time() - started < 60 else 0
 
     async def _ended(self) -> None:
         if self._process is not None:
             await self._process.wait()
             return
-        while await _answers(self.folder.socket):  # noqa: ASYNC110 - adopted: not our child, nothing to wait for
+        while self.folder.server_lives():  # noqa: ASYNC110 - adopted: not our child, nothing to wait for
             await asyncio.sleep(0.5)
 
     async def _gone(self, seconds: float) -> bool:
@@ -165,37 +183,32 @@ class EmbeddedServer:
                 if self._process is not None:
                     await self._process.wait()
                 else:
-                    while await _answers(self.folder.socket) or _signal(self.pid, 0):  # noqa: ASYNC110 - not our child
+                    while self.folder.server_lives():  # noqa: ASYNC110 - not our child
                         await asyncio.sleep(0.02)
         except TimeoutError:
             return False
         return True
 
+    async def _give_up(self) -> None:
+        self._end_hard()
+        if self._process is not None:
+            await self._process.wait()
+        self.folder.unlock()
+
     def _end_hard(self) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
-        elif self.adopted and self.pid:
+        elif self.adopted:
             _signal(self.pid, signal.SIGKILL)
 
 
 def _signal(pid: int, number: int) -> bool:
     """False if there is no such process any more."""
+    assert pid > 0, "0 would be our own process group"
     try:
         os.kill(pid, number)
     except ProcessLookupError:
         return False
-    return True
-
-
-async def _answers(socket: Path) -> bool:
-    try:
-        async with asyncio.timeout(1.0):
-            _, writer = await asyncio.open_unix_connection(str(socket))
-    except TimeoutError:
-        return True  # somebody listens and is busy
-    except OSError:
-        return False
-    writer.close()
     return True
 
 

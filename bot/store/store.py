@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.store.approvals import RedisApprovals
+from bot.store.artifacts import RedisArtifacts
+from bot.store.audit import RedisAudit
+from bot.store.budget import RedisBudget
 from bot.store.connection import Link, connect
 from bot.store.inbox import RedisInbox
 from bot.store.journal import RedisJournal
 from bot.store.leases import RedisLeases
+from bot.store.locks import RedisLocks
 from bot.store.outbox import RedisOutbox
 from bot.store.server import EmbeddedServer, Fsync
 
@@ -19,6 +24,11 @@ class Store:
     inbox: RedisInbox
     leases: RedisLeases
     outbox: RedisOutbox
+    approvals: RedisApprovals
+    artifacts: RedisArtifacts
+    audit: RedisAudit
+    budget: RedisBudget
+    locks: RedisLocks
 
     async def aclose(self) -> None:
         """Close the connections, and end the embedded server where this program started it."""
@@ -50,4 +60,9 @@ def over(link: Link, server: EmbeddedServer | None = None) -> Store:
         inbox=RedisInbox(link),
         leases=RedisLeases(link),
         outbox=RedisOutbox(link),
+        approvals=RedisApprovals(link),
+        artifacts=RedisArtifacts(link),
+        audit=RedisAudit(link),
+        budget=RedisBudget(link),
+        locks=RedisLocks(link),
     )

@@ -1,0 +1,34 @@
+"""Named locks without an end of their own: from plan to apply people may take hours."""
+
+from bot.store.connection import Link
+from bot.store.lua import script
+
+_LOCK = script("""
+local k, holder, why = p .. 'lock:' .. take(), take(), take()
+local has = call('HMGET', k, 'holder', 'why')
+if has[1] and has[1] ~= holder then return has end
+call('HSET', k, 'holder', holder, 'why', why)
+return {}
+""")
+
+_UNLOCK = script("""
+local k = p .. 'lock:' .. take()
+if call('HGET', k, 'holder') ~= take() then return 0 end
+return call('DEL', k)
+""")
+
+
+class RedisLocks:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def lock(self, name: str, holder: str, why: str) -> str:
+        has = await self._link.run(_LOCK, name, holder, why)
+        return f"{has[0]} holds {name}: {has[1]}" if has else ""
+
+    async def unlock(self, name: str, holder: str) -> None:
+        await self._link.run(_UNLOCK, name, holder)
+
+    async def holder(self, name: str) -> tuple[str, str] | None:
+        holder, why = await self._link.read("HMGET", f"{self._link.prefix}lock:{name}", "holder", "why")
+        return None if holder is None else (str(holder), str(why or ""))
