@@ -62,6 +62,7 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
     max_tokens: int = 4096
+    fallback: str = ""  # another "<provider>:<name>", asked when `model` is unavailable
     tag: Mapping[str, str] | None = None  # persona, mission, turn: for traces, never sent to the provider
 
 
