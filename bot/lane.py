@@ -1,6 +1,6 @@
 """What the holder of a lane does with each item that waits in it. Every item is consumed by the commit that answers it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -18,8 +18,6 @@ from bot.domain.state import Mission, OpenQuestion
 from bot.mission import applied, fold
 from bot.router import addressed
 from bot.turn import LaneWatch
-
-EXTEND_FACTOR = 2.0
 
 
 @dataclass(slots=True)
@@ -47,7 +45,7 @@ class LaneRules:
     def __init__(
         self, *, journal: Journal, approvals: Approvals, gate: Gate, people: People, environments: Environments,
         personas: Mapping[PersonaName, Persona], clock: Clock, titles: Titles, estate: str, limit_usd: float,
-        may_extend: Callable[[frozenset[Role]], bool],
+        extenders: frozenset[Role], extend_factor: float,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -59,7 +57,8 @@ class LaneRules:
         self._titles = titles
         self._estate = estate
         self._limit_usd = limit_usd
-        self._may_extend = may_extend
+        self._extenders = extenders
+        self._extend_factor = extend_factor
 
     async def mission_in(self, lane: LaneKey) -> MissionId | None:
         return await self._journal.mission_of(_thread(lane))
@@ -170,11 +169,11 @@ class LaneRules:
         human = await self._people.human(user)
         if state is None or state.parked != "budget":
             await self._private(visit, item_id, user, "This budget is not exhausted, or was extended already.")
-        elif not self._may_extend(human.roles):
-            await self._private(visit, item_id, user, "You may not extend a budget (policies/limits.yaml: may_extend).")
+        elif not human.may(*self._extenders):
+            await self._private(visit, item_id, user, "You may not extend a budget (policies/limits.yaml: extend).")
         else:
             note = log.Noted(state.last_persona, "The budget was extended. Go on.", "extended")
-            await self._write(visit, item_id, log.BudgetExtended(user, EXTEND_FACTOR), note)
+            await self._write(visit, item_id, log.BudgetExtended(user, self._extend_factor), note)
             await self._show(visit)
 
     # approvals -------------------------------------------------------------------------------------------------------
