@@ -1,0 +1,57 @@
+"""The gate, whole: what the loop, the desk and the lane call."""
+
+from bot.domain.approvals import ApprovalRequest, NotCounted, Settlement, Submitted, VoteAnswer
+from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.ids import RequestId, Thread, Token, UserId
+from bot.domain.inbound import VoteCast
+from bot.domain.ports import Scope, Watch
+from bot.domain.posts import ApprovalCard
+from bot.gate import endings, settling, submission, voting
+from bot.gate.card import render
+from bot.gate.parts import Parts
+
+
+class Gate:
+    """There is one, and no way around it. Store, policy or audit failure raises, and then nothing runs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
+        """Run a read, refuse, or ask people. Never raises for what a model proposed."""
+        return await submission.submit(self._parts, call, scope, words, watch)
+
+    async def vote(self, cast: VoteCast) -> VoteAnswer:
+        """Count one click, or say why not. Every answer has its own audit event."""
+        return await voting.vote(self._parts, cast)
+
+    async def may_vote(self, request: RequestId, user: UserId, place: Thread) -> NotCounted | None:
+        """Why a form need not be opened for `user`; None where it should be."""
+        return await voting.may_vote(self._parts, request, user, place)
+
+    async def settle(self, request: RequestId, token: Token, scope: Scope, watch: Watch) -> Settlement:
+        """Execute an approved request exactly once, or say how it ended. May be called again."""
+        return await settling.settle(self._parts, request, token, scope, watch)
+
+    async def recover(self, request: ApprovalRequest, scope: Scope, watch: Watch) -> Settlement:
+        """After a crash: what became of an executing request. Runs nothing again."""
+        return await settling.recover(self._parts, request, scope, watch)
+
+    async def expire(self, request: RequestId) -> ApprovalRequest | None:
+        """End it if it is due; None if it is not."""
+        return await endings.expire(self._parts, request)
+
+    async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]:
+        """Void everything of the thread that has not begun."""
+        return await endings.cancel_all(self._parts, thread, why)
+
+    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
+        """The card as it should look now, from the stored request only (rule 15)."""
+        return render(request, who_may=voting.who_may(self._parts, request), result=result)
+
+    async def card_of(self, request: RequestId) -> tuple[ApprovalRequest, ApprovalCard] | None:
+        """The stored request and its card, or None where there is none."""
+        stored = await self._parts.approvals.get(request)
+        if stored is None:
+            return None
+        return stored, self.card(stored, await self._parts.approvals.result(request))

@@ -1,0 +1,38 @@
+"""Names of the gate's audit events: one for each arrow of the design's drawing."""
+
+from typing import Literal
+
+CALL_REFUSED = "call.refused"
+CALL_ALLOWED = "call.allowed"
+CALL_BROKE = "call.broke"
+REQUEST_ASKED = "request.asked"
+REQUEST_REPEATED = "request.repeated"
+REQUEST_APPROVED = "request.approved"
+REQUEST_DENIED = "request.denied"
+REQUEST_EXPIRED = "request.expired"
+REQUEST_CANCELLED = "request.cancelled"
+REQUEST_SUPERSEDED = "request.superseded"
+EXECUTION_BEGUN = "execution.begun"
+EXECUTION_REFUSED = "execution.refused"
+EXECUTION_ENDED = "execution.ended"
+EXECUTION_UNKNOWN = "execution.unknown"
+EXECUTION_RECOVERED = "execution.recovered"
+VOTE_CAST = "vote.cast"
+VOTE_COUNTED = "vote.counted"
+
+Refusal = Literal[
+    "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
+    "wrong_place", "typed_wrong", "cancelled",
+]  # fmt: skip
+VOTE_REFUSED: dict[Refusal, str] = {
+    "not_an_approver": "vote.refused_not_an_approver",
+    "is_requester": "vote.refused_requester",
+    "already_decided": "vote.refused_decided",
+    "already_voted": "vote.refused_repeated",
+    "expired": "vote.refused_expired",
+    "superseded": "vote.refused_superseded",
+    "unknown": "vote.refused_unknown",
+    "wrong_place": "vote.refused_place",
+    "typed_wrong": "vote.refused_typed",
+    "cancelled": "vote.refused_cancelled",
+}

@@ -1,0 +1,101 @@
+"""What the gate is made of, and the few things every part of it does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.domain.approvals import ApprovalRequest
+from bot.domain.calls import Effect, Prepared, ToolCall
+from bot.domain.ids import Json, PersonaName
+from bot.domain.ports import (
+    Approvals,
+    Artifacts,
+    Audit,
+    AuditEvent,
+    Clock,
+    Environments,
+    Leases,
+    People,
+    Redactor,
+    Scope,
+    Tool,
+)
+from bot.domain.state import Mission
+from bot.gate.ledger import ExecutionLedger
+from bot.policy.authorise import Authoriser, Facts
+from bot.policy.threat import ThreatModel
+
+DESTROYING = frozenset({"delete", "replace", "forget"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`crew` says which tools each persona has. `start_within_s`: approved and not started voids after that."""
+
+    tools: Mapping[str, Tool]
+    crew: Mapping[PersonaName, tuple[str, ...]]
+    authoriser: Authoriser
+    threat: ThreatModel
+    environments: Environments
+    people: People
+    approvals: Approvals
+    artifacts: Artifacts
+    audit: Audit
+    leases: Leases
+    redactor: Redactor
+    clock: Clock
+    ledger: ExecutionLedger
+    start_within_s: float = 300.0
+    shown: int = 6000  # characters of a result that the model sees at once
+
+    async def tell(self, kind: str, mission: str, who: str, **facts: Json) -> None:
+        """Append one audit event. What cannot be audited does not happen: StoreUnavailableError goes up."""
+        redacted = self.redactor.json(facts)
+        await self.audit.append(AuditEvent(kind, mission, who, redacted if isinstance(redacted, Mapping) else {}))
+
+    def environment_of(self, effect: Effect, mission: Mission) -> str:
+        """The strictest environment of what the call touches; the mission's where it touches nothing named."""
+        found = [self.environments.of(target.kind, target.name) for target in effect.targets]
+        return self.environments.strictest(found) if found else mission.environment
+
+    def facts_of(self, prepared: Prepared, environment: str, scope: Scope) -> Facts:
+        """What the policies are asked about."""
+        effect = prepared.effect
+        return Facts(
+            persona=prepared.call.persona,
+            tool=prepared.call.tool,
+            cls=effect.cls,
+            environment=environment,
+            mission=scope.mission.id,
+            estate=scope.mission.estate,
+            create=effect.create,
+            change=effect.change,
+            destroy=effect.destroy,
+            needs_verdict=bool(prepared.revision),
+            verdict_passed=self.threat.passed(scope.mission, prepared.revision, environment),
+            names=_names(effect),
+        )
+
+
+def call_facts(call: ToolCall, **more: Json) -> dict[str, Json]:
+    """What every audit event of a call says."""
+    return {"call": call.id, "tool": call.tool, "turn": call.turn, **more}
+
+
+def request_facts(request: ApprovalRequest, **more: Json) -> dict[str, Json]:
+    """What every audit event of a request says."""
+    return {
+        "request": request.id,
+        "digest": request.digest,
+        "tool": request.prepared.call.tool,
+        "class": request.effect.cls.value,
+        "environment": request.environment,
+        "policy_version": request.policy_version,
+        **more,
+    }
+
+
+def _names(effect: Effect) -> tuple[str, ...]:
+    """What an approver has to type: what is destroyed, else what is touched."""
+    destroyed = [item.name for item in effect.items if item.action in DESTROYING]
+    names = destroyed or [target.name for target in effect.targets]
+    return tuple(dict.fromkeys(names))

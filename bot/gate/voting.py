@@ -1,0 +1,147 @@
+"""A click: who, where, when, on what; counted, or answered with why not (rule 12). No click is ignored."""
+
+from collections.abc import Sequence
+
+from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, VoteAnswer
+from bot.domain.ids import RequestId, Thread, UserId
+from bot.domain.inbound import VoteCast
+from bot.domain.people import Human
+from bot.gate import events
+from bot.gate.card import card_digest, render
+from bot.gate.parts import Parts, request_facts
+
+STANDINGS = {
+    "guest": "Guests cannot decide here, so this click changed nothing.",
+    "external": "People of other workspaces cannot decide here, so this click changed nothing.",
+    "deactivated": "This account is deactivated, so this click changed nothing.",
+    "bot": "Only people decide, so this click changed nothing.",
+    "unlisted": "You are not listed in people.yaml, so this click changed nothing.",
+}
+
+
+async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
+    """Count one human's answer. Roles are read now; the time is the server's; the place is the request's own."""
+    reply = cast.reply
+    request = await parts.approvals.get(cast.request)
+    refused = await _check(parts, request, reply.user, Thread(reply.team, reply.channel, reply.thread_ts), cast.ballot)
+    if refused is None and request is not None and cast.ballot == "approve" and not _typed(cast.typed, request):
+        wanted = " ".join(request.terms.typed_names)
+        refused = NotCounted("typed_wrong", f"Not approved: type exactly {wanted}", request)
+    if refused is not None or request is None:
+        return await _refuse(parts, cast, refused or _unknown())
+    reason = parts.redactor.text(cast.reason.strip())[:1000]
+    facts = request_facts(request, ballot=cast.ballot, reason=reason, card=card_digest(render(request)))
+    await parts.tell(events.VOTE_CAST, request.prepared.call.mission, reply.user, **facts)
+    now = parts.clock.now()
+    counted = await parts.approvals.vote(request.id, Vote(reply.user, cast.ballot, reason, now), now)
+    if isinstance(counted, NotCounted):
+        stored = await parts.approvals.get(cast.request)
+        return await _refuse(parts, cast, _again(counted, stored or request))
+    kind = {"approved": events.REQUEST_APPROVED, "denied": events.REQUEST_DENIED}.get(
+        counted.status, events.VOTE_COUNTED
+    )
+    facts = request_facts(counted, status=counted.status, votes=len(counted.votes), card=card_digest(render(counted)))
+    await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
+    return Counted(counted)
+
+
+async def may_vote(parts: Parts, request: RequestId, user: UserId, place: Thread) -> NotCounted | None:
+    """Why `user` could not decide this now, before a form is opened for it. None: they could, to deny at least."""
+    stored = await parts.approvals.get(request)
+    refused = await _check(parts, stored, user, place, "deny")
+    if refused is not None:
+        facts = request_facts(stored) if stored else {"request": request}
+        mission = stored.prepared.call.mission if stored else ""
+        await parts.tell(events.VOTE_REFUSED[refused.why], mission, user, **facts)
+    return refused
+
+
+async def _check(
+    parts: Parts, request: ApprovalRequest | None, user: UserId, place: Thread, ballot: str
+) -> NotCounted | None:
+    if request is None:
+        return _unknown()
+    if place != request.thread:
+        return NotCounted("wrong_place", "This button does not belong to a request of this thread. Nothing changed.")
+    if ended := _ended(request):
+        return ended
+    if parts.clock.now() >= request.expires_at:
+        return NotCounted("expired", _expired(request), request)
+    human = await parts.people.human(user)
+    able = who_may(parts, request)
+    if human.standing != "member" or not {role.value for role in human.roles} & request.terms.approvers:
+        return await _outsider(parts, request, human, able)
+    if ballot == "approve" and user not in able:
+        text = "You asked for this, so someone else has to approve it"
+        return NotCounted("is_requester", text + await _names(parts, able), request, able)
+    return None
+
+
+def who_may(parts: Parts, request: ApprovalRequest) -> tuple[UserId, ...]:
+    """Who is listed now and could approve it."""
+    listed = {user: None for role in sorted(request.terms.approvers) for user in parts.people.with_role(role)}
+    barred = request.requesters if request.terms.exclude_requesters else frozenset[UserId]()
+    return tuple(user for user in listed if user not in barred)
+
+
+async def _outsider(parts: Parts, request: ApprovalRequest, human: Human, able: Sequence[UserId]) -> NotCounted:
+    roles = " or ".join(sorted(role.replace("_", " ") for role in request.terms.approvers))
+    text = STANDINGS.get(human.standing, f"Deciding this takes the role {roles}, so this click changed nothing.")
+    if human.standing.startswith("unknown"):
+        text = f"Nobody can decide now ({human.standing}). Nothing changed."
+    return NotCounted("not_an_approver", f"{text} Who may decide" + await _names(parts, able), request, tuple(able))
+
+
+async def _names(parts: Parts, users: Sequence[UserId]) -> str:
+    names = [f"@{(await parts.people.human(user)).name}" for user in users]
+    return f": {', '.join(names)}." if names else ": nobody else is listed in people.yaml."
+
+
+def _typed(typed: str, request: ApprovalRequest) -> bool:
+    return (
+        typed.replace(",", " ").split() == " ".join(request.terms.typed_names).split() or not request.terms.typed_names
+    )
+
+
+def _unknown() -> NotCounted:
+    return NotCounted("unknown", "There is no such request. Nothing changed.")
+
+
+def _expired(request: ApprovalRequest) -> str:
+    return f"Request {request.short} expired at {request.expires_at:%H:%M} UTC. Nothing ran; the crew can ask again."
+
+
+def _ended(request: ApprovalRequest) -> NotCounted | None:
+    """The answer to a click on a request that is decided or over."""
+    note = f": {request.note}" if request.note else ""
+    match request.status:
+        case "pending":
+            return None
+        case "expired":
+            return NotCounted("expired", _expired(request), request)
+        case "superseded":
+            text = f"Request {request.short} no longer fits{note}. Nothing ran; the crew can ask again."
+            return NotCounted("superseded", text, request)
+        case "cancelled":
+            return NotCounted("cancelled", f"Request {request.short} was cancelled{note}. Nothing ran.", request)
+        case "denied":
+            return NotCounted("already_decided", f"Request {request.short} is denied already{note}.", request)
+        case "approved" | "executing" | "done" | "unknown_outcome":
+            return NotCounted("already_decided", f"Request {request.short} is approved already.", request)
+
+
+def _again(refused: NotCounted, request: ApprovalRequest) -> NotCounted:
+    """The store was faster than this click: say what stands there now."""
+    if refused.why == "already_voted":
+        count = sum(vote.ballot == "approve" for vote in request.votes)
+        text = f"Your vote is counted already: {count} of {request.terms.quorum}."
+        return NotCounted("already_voted", text, request)
+    return _ended(request) or NotCounted(refused.why, refused.text or _expired(request), request)
+
+
+async def _refuse(parts: Parts, cast: VoteCast, refused: NotCounted) -> NotCounted:
+    request = refused.request
+    facts = request_facts(request) if request else {"request": cast.request}
+    mission = request.prepared.call.mission if request else ""
+    await parts.tell(events.VOTE_REFUSED[refused.why], mission, cast.reply.user, ballot=cast.ballot, **facts)
+    return refused
