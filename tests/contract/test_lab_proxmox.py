@@ -325,6 +325,20 @@ def test_fault_http_answers_instead_of_the_cluster(lab: Lab) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+def test_fault_an_answer_is_lost_though_the_call_was_carried_out(lab: Lab) -> None:
+    fault = {"kind": "http", "method": "POST", "path_regex": "/clone$", "drop": True}
+    api = lab.connect()
+    lab.lab("fault", fault)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        clone(api, 195)
+    lab.lab("fault", fault | {"when": "after"})
+    with pytest.raises(requests.exceptions.ConnectionError):
+        clone(api, 196)
+    existing = {row["vmid"] for row in api.cluster.resources.get(type="vm")}
+    assert existing & {195, 196} == {196}
+    assert lab.lab("report")["creates"]["196"] == 1
+
+
 def test_fault_slow_tasks_keep_the_machine_locked_meanwhile(lab: Lab) -> None:
     api = lab.connect()
     lab.lab("fault", {"kind": "slow_tasks", "type": "qmclone", "seconds": 0.6})

@@ -12,11 +12,15 @@ class UnknownFaultError(ValueError):
 
 @dataclass
 class HttpFault:
+    """`after`: the call is carried out and only its answer is lost. `drop`: no answer, the connection closes."""
+
     method: str | None
     path: re.Pattern[str]
     status: int | None
     reason: str
     delay: float
+    after: bool
+    drop: bool
     skip: int
     count: int
 
@@ -107,6 +111,8 @@ def _read_http(wanted: dict[str, Any]) -> HttpFault:
         status=wanted.get("status"),
         reason=wanted.get("reason", "internal error"),
         delay=float(wanted.get("delay_ms", 0)) / 1000,
+        after=wanted.get("when", "before") == "after",
+        drop=bool(wanted.get("drop", False)),
         skip=int(wanted.get("skip", 0)),
         count=int(wanted.get("count", 1)),
     )

@@ -49,7 +49,8 @@ def describe_machine(site: Site, vmid: int, machine: Machine) -> dict[str, Any]:
     del site
     config = machine["config"]
     running = machine["status"] == "running"
-    memory = parse_options(str(config.get("memory", "512"))).get("", "512")
+    options = parse_options(str(config.get("memory", "512")))
+    memory = options.get("", options.get("current", "512"))
     disks = [
         parse_options(str(value)) for key, value in config.items() if DISK_KEY.match(key) and "media=cdrom" not in value
     ]

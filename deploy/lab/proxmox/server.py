@@ -58,21 +58,23 @@ class Api:
         if fault is not None and fault.delay:
             await asyncio.sleep(fault.delay)
         try:
-            response = render_data(self._decide(request, path, given, noted, fault))
+            if fault is not None and not fault.after:
+                _strike(fault)
+            response = render_data(self._decide(request, path, given, noted))
             noted["status"] = 200
+            if fault is not None and fault.after:
+                _strike(fault)
         except Refused as refused:
             response = render_refusal(refused)
             noted |= {"status": refused.status, "reason": refused.reason}
         noted["ms"] = round((time.monotonic() - started) * 1000, 1)
         self._record.add(noted, f"{urllib.parse.unquote(request.path_qs)}\n{body}\n{urllib.parse.unquote_plus(body)}")
         LOG.info("%(method)s %(path)s %(status)s", noted)
+        if fault is not None and fault.drop and request.transport is not None:
+            request.transport.abort()
         return response
 
-    def _decide(
-        self, request: web.Request, path: str, given: dict[str, str], noted: dict[str, Any], fault: HttpFault | None
-    ) -> Any:
-        if fault is not None and fault.status:
-            raise Refused(fault.status, fault.reason)
+    def _decide(self, request: web.Request, path: str, given: dict[str, str], noted: dict[str, Any]) -> Any:
         doorman = self._site.doorman
         if path == "/access/ticket" and request.method == "POST":
             return doorman.open_ticket(given.get("username", ""), given.get("password", ""))
@@ -100,6 +102,11 @@ def build_app(site: Site, record: Record) -> web.Application:
         app.router.add_route("*", prefix + "/{tail:.*}", api.answer)
     app.on_shutdown.append(stop_tasks)
     return app
+
+
+def _strike(fault: HttpFault) -> None:
+    if fault.status or fault.drop:
+        raise Refused(fault.status or 599, fault.reason)
 
 
 def _read_path(request: web.Request) -> str:
