@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deploy.lab.slack.blocks import find_problems, find_view_problems
+from deploy.lab.slack.blocks import find_problems, find_view_problems, with_ids
+from deploy.lab.slack.elements import state_values
 from deploy.lab.slack.workspace import Options
 from tests.contract.lab_slack import BUTTON, CARD, CHANNEL, Json, Lab, error_of, open_lab
 
@@ -108,6 +111,64 @@ def test_a_view_holds_a_hundred_blocks_and_needs_title_and_submit() -> None:
     asks = {**view, "blocks": [{"type": "input", "label": plain("Why"), "element": {"type": "plain_text_input"}}]}
     assert find_view_problems(asks)[0].message == "missing required field: submit"
     assert find_view_problems({**view, "blocks": [{"type": "markdown", "text": "m"}]})[0].code == "unsupported_type"
+
+
+KEYS = [
+    "text",
+    "elements",
+    "fields",
+    "accessory",
+    "element",
+    "label",
+    "options",
+    "initial_option",
+    "option_groups",
+    "action_id",
+    "block_id",
+    "value",
+    "placeholder",
+    "confirm",
+    "rows",
+    "title",
+    "alt_text",
+    "image_url",
+]
+KINDS = [
+    "section",
+    "actions",
+    "context",
+    "input",
+    "header",
+    "table",
+    "alert",
+    "card",
+    "plan",
+    "rich_text",
+    "button",
+    "static_select",
+    "multi_static_select",
+    "checkboxes",
+    "plain_text_input",
+    "plain_text",
+    "mrkdwn",
+    "image",
+]
+LEAF = st.none() | st.booleans() | st.integers() | st.sampled_from(KINDS) | st.text(max_size=5)
+TREE = st.recursive(
+    LEAF,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYS, "type"]), inner, max_size=5),
+    max_leaves=20,
+)
+BLOCK = st.fixed_dictionaries({"type": st.sampled_from(KINDS)}, optional=dict.fromkeys(KEYS, TREE))
+
+
+@given(st.lists(BLOCK | TREE, max_size=4))
+def test_no_blocks_break_the_checks_and_what_passes_can_be_stored(blocks: list[Any]) -> None:
+    if find_problems(blocks, "message"):
+        return
+    stored = with_ids(blocks, iter(map(str, range(1000))).__next__)
+    assert all(block["block_id"] for block in stored)
+    assert isinstance(state_values(stored, {}), dict)
 
 
 async def test_a_refused_message_says_why_and_is_counted(lab: Lab) -> None:

@@ -93,6 +93,22 @@ async def test_a_click_carries_the_stored_button_and_its_ack_comes_back(lab: Lab
     assert clicks[0]["container"]["message_ts"] == clicks[0]["message"]["ts"] == ts
 
 
+async def test_a_stale_client_can_press_a_button_that_an_edit_removed(lab: Lab) -> None:
+    clicks: list[Json] = []
+
+    async def approve(ack: Callable[[], Awaitable[None]], body: Json) -> None:
+        await ack()
+        clicks.append(body)
+
+    ts = await lab.card()
+    await lab.client().chat_update(channel=CHANNEL, ts=ts, text="decided", blocks=[])
+    async with lab.bolt("watchbill", lambda app: app.action("approve")(approve)):
+        gone = await lab.act("click", BO, channel=CHANNEL, ts=ts, action_id="approve")
+        stale = await lab.act("click", BO, channel=CHANNEL, ts=ts, action_id="approve", stale=True)
+    assert (gone["error"], stale["acked"]) == ("no_such_element", True)
+    assert [click["actions"][0]["value"] for click in clicks] == ["r1"]
+
+
 async def test_a_chosen_option_is_in_the_action_and_in_the_state(lab: Lab) -> None:
     clicks: list[Json] = []
 

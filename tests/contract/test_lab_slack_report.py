@@ -96,6 +96,10 @@ async def test_tabs_hear_of_everything_live(lab: Lab) -> None:
         await lab.client().chat_postEphemeral(channel=CHANNEL, user=ANA, text="only you")
         whispered = await tab.receive_json(timeout=5)
         assert (whispered["type"], whispered["user"]) == ("ephemeral", ANA)
+        status: Json = {"channel_id": CHANNEL, "thread_ts": ts, "status": "plans"}
+        await lab.client("builder").api_call("assistant.threads.setStatus", json=status)
+        typing = await tab.receive_json(timeout=5)
+        assert (typing["type"], typing["user"], typing["status"]) == ("typing", lab.apps["builder"].user_id, "plans")
 
 
 async def test_the_state_is_all_a_page_needs_to_begin(lab: Lab) -> None:

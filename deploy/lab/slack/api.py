@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from .faults import Fault
-from .methods import chat, conversations, files, identity, people, reactions, validate, views
+from .methods import assistant, chat, conversations, files, identity, people, reactions, validate, views
 from .wire import Arguments, SlackError, read_arguments
 from .workspace import Workspace
 from .world import App, Json
@@ -20,6 +20,7 @@ METHODS: dict[str, Method] = {
     **files.METHODS,
     **views.METHODS,
     **validate.METHODS,
+    **assistant.METHODS,
 }
 APP_TOKEN_METHODS = {"apps.connections.open"}
 TRANSPORT_ERRORS = {"http_500": 500, "http_502": 502, "http_503": 503, "http_413": 413}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .element_shapes import IMAGE_FIELDS, IN_ACTIONS, IN_INPUT, IN_SECTION, element
+from .elements import parts_of
 from .shapes import Check, Found, Problem, Shape, anything, boolean, check_fields, many, plain, rich, string, typed
 from .world import Json
 
@@ -138,8 +139,7 @@ def _check_together(blocks: list[Json], root: str, found: Found) -> None:
         if block_id and block_id in seen:
             found.append(Problem(f'`block_id` "{block_id}" already exists', f"{root}/{index}/block_id"))
         seen.add(block_id or "")
-        actions = [one.get("action_id") for one in block.get("elements", ()) if isinstance(one, dict)]
-        named = [action_id for action_id in actions if action_id]
+        named = [str(one["action_id"]) for one in parts_of(block) if one.get("action_id")]
         for action_id in sorted({one for one in named if named.count(one) > 1}):
             words = f'`action_id` "{action_id}" already exists for another element in this block'
             found.append(Problem(words, f"{root}/{index}/elements"))

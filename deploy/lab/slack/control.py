@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from . import modals
+from .elements import find_element
 from .events import emit
 from .interactions import click_message, run_command, run_shortcut
 from .messages import change, message_of_person, post, remove
@@ -75,6 +76,13 @@ async def _click(workspace: Workspace, body: Json) -> Json:
     message = workspace.find_ephemeral(user_id, ts) if body.get("ephemeral") else channel.messages.get(ts)
     if message is None:
         raise SlackError("message_not_found")
+    if body.get("stale"):  # a client that has not seen the latest edit still shows the old buttons
+        shown = [
+            old
+            for old in workspace.revisions.get(ts, ())
+            if find_element(old.get("blocks", []), body["action_id"], None)
+        ]
+        message = shown[-1] if shown else message
     return await click_message(workspace, channel, message, body)
 
 
@@ -216,6 +224,8 @@ async def read(workspace: Workspace, request: web.Request) -> web.Response:
         return web.json_response(reader(workspace, dict(request.query)))
     except SlackError as error:
         return web.json_response(error.body())
+    except ValueError as error:
+        return web.json_response({"ok": False, "error": "bad_request", "detail": repr(error)}, status=400)
 
 
 async def act(workspace: Workspace, request: web.Request) -> web.Response:

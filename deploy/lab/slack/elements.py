@@ -22,12 +22,22 @@ TYPED = {"plain_text_input", "email_text_input", "url_text_input", "number_input
 STATELESS = {"button", "overflow", "image", "workflow_button"}
 
 
+def parts_of(block: Json) -> list[Json]:
+    """The objects in a block's `elements`, however loosely the block was checked."""
+    parts = block.get("elements")
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
 def elements_of(blocks: list[Json]) -> Iterator[tuple[Json, Json]]:
     """Every interactive element with the block it is in."""
     for block in blocks:
-        for element in (*block.get("elements", ()), block.get("accessory"), block.get("element")):
-            if isinstance(element, dict) and "action_id" in element:
+        for element in (*parts_of(block), block.get("accessory"), block.get("element")):
+            if _is_interactive(element):
                 yield block, element
+
+
+def _is_interactive(element: Any) -> bool:
+    return isinstance(element, dict) and all(isinstance(element.get(name), str) for name in ("type", "action_id"))
 
 
 def find_element(blocks: list[Json], action_id: str, block_id: str | None) -> tuple[Json, Json] | None:

@@ -8,6 +8,8 @@ from .text import mentioned_ids, rich_text
 from .workspace import Workspace
 from .world import TEAM_ID, App, Channel, Json
 
+MOST_REVISIONS = 20
+
 
 def message_of_app(app: App, text: str) -> Json:
     return {
@@ -58,6 +60,8 @@ def change(workspace: Workspace, channel: Channel, ts: str, **fields: object) ->
     """Replace fields of a message (None removes one) and send message_changed."""
     message = channel.messages[ts]
     previous = copy.deepcopy(message)
+    kept = workspace.revisions.setdefault(ts, [])
+    kept[:] = [*kept[1 - MOST_REVISIONS :], previous]
     for name, value in fields.items():
         if value is None:
             message.pop(name, None)

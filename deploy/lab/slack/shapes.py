@@ -99,6 +99,7 @@ def fits(shape: Shape) -> Check:
 
 
 def check_fields(shape: Shape, value: Json, pointer: str, found: Found) -> None:
+    before = len(found)
     for name in shape.required:
         if value.get(name) is None:
             found.append(Problem(f"missing required field: {name}", pointer, "missing_field"))
@@ -112,7 +113,7 @@ def check_fields(shape: Shape, value: Json, pointer: str, found: Found) -> None:
                 found.append(Problem(f"invalid additional property: {name}", pointer, "additional_property"))
         elif inner is not None:
             check(inner, f"{pointer}/{name}", found)
-    if shape.also is not None:
+    if shape.also is not None and len(found) == before:  # it may rely on the fields
         shape.also(value, pointer, found)
 
 
@@ -151,7 +152,7 @@ def typed(shapes: Mapping[str, Shape], allowed: Callable[[], set[str]]) -> Check
         kind = value.get("type")
         if kind is None:
             found.append(Problem("missing required field: type", pointer, "missing_field"))
-        elif kind not in allowed() or kind not in shapes:
+        elif not isinstance(kind, str) or kind not in allowed() or kind not in shapes:
             found.append(Problem(f"unsupported type: {kind}", f"{pointer}/type", "unsupported_type"))
         else:
             check_fields(shapes[kind], value, pointer, found)

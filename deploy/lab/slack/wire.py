@@ -54,7 +54,7 @@ class Arguments:
     def number(self, name: str, default: int) -> int:
         try:
             return int(self.values.get(name) or default)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise invalid_arguments(f"must be a valid integer [json-pointer:/{name}]") from error
 
     def flag(self, name: str) -> bool:

@@ -78,6 +78,7 @@ class Workspace:
         self.homes: dict[tuple[str, str], Json] = {}
         self.files: dict[str, StoredFile] = {}
         self.ephemerals: dict[str, list[Json]] = {}
+        self.revisions: dict[str, list[Json]] = {}
         self.choices: dict[tuple[str, str], Json] = {}
         self.suggestions: list[Json] = []
         self.commands = COMMANDS

@@ -1,5 +1,7 @@
 """conversations.*: channels, their members and messages."""
 
+import math
+
 from deploy.lab.slack.events import emit, shown
 from deploy.lab.slack.wire import Arguments, SlackError, paginate
 from deploy.lab.slack.workspace import Workspace
@@ -63,10 +65,17 @@ def members(workspace: Workspace, app: App, args: Arguments) -> Json:
 
 
 def _within(args: Arguments, ts: str) -> bool:
-    oldest, latest = args.text("oldest") or "0", args.text("latest") or "9999999999.999999"
+    oldest, latest = _bound(args, "oldest", 0), _bound(args, "latest", math.inf)
     if args.flag("inclusive"):
-        return float(oldest) <= float(ts) <= float(latest)
-    return float(oldest) < float(ts) < float(latest)
+        return oldest <= float(ts) <= latest
+    return oldest < float(ts) < latest
+
+
+def _bound(args: Arguments, name: str, default: float) -> float:
+    try:
+        return float(args.text(name) or default)
+    except ValueError as error:
+        raise SlackError(f"invalid_ts_{name}") from error
 
 
 def history(workspace: Workspace, app: App, args: Arguments) -> Json:
