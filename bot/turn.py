@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, assert_never
 
 from bot import log as logs
@@ -30,7 +30,7 @@ from bot.router import goes_back_to
 
 LOG = logs.logger("turn")
 POLL_S = 0.25  # how often a running turn looks for STOP; the lease is renewed every third of its time
-Warn = Callable[[Mission], str]
+Warn = Callable[[Mission, PersonaName], Sequence[tuple[str, str]]]  # limits newly near: key and words
 
 
 class Cards(Protocol):
@@ -158,10 +158,9 @@ class Turns:
             await hold.record(log.MissionEnded(ended, f"every criterion is settled: {ended}"))
             code = f"branch missions/{hold.state.id}"
             await hold.record(posts=(report(hold.state, self._clock.now(), code=code),))
-        warning = self._warn(hold.state)
-        if warning and warning not in hold.state.warned:
-            notice = Post(f"warn:{hold.state.id}:{warning}", hold.state.thread, WATCHBILL, Notice(warning))
-            await hold.record(log.BudgetWarned(warning), posts=(notice,))
+        for what, text in self._warn(hold.state, hold.persona):
+            notice = Post(f"warn:{hold.state.id}:{what}", hold.state.thread, WATCHBILL, Notice(text))
+            await hold.record(log.BudgetWarned(what), posts=(notice,))
         await hold.record(posts=(self._card(hold.state),))
         LOG.info(logs.TURN_ENDED, mission=hold.state.id, turn=hold.state.turns, how=type(outcome).__name__)
 

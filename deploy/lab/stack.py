@@ -211,6 +211,8 @@ def _people(lab: Lab) -> str:
 
 
 def _environments(environment: str) -> str:
+    order = "order: [lab, homelab, staging, production]\n"
     if environment == "production":
-        return "# Written by the lab: nothing is mapped, so everything is production.\nrules: []\n"
-    return f'# Written by the lab for this run.\nrules:\n  - {{environment: {environment}, estate: ["*"], node: ["*"], vm: ["*"]}}\n'
+        return f"# Written by the lab: nothing is mapped, so everything is production.\n{order}members: {{}}\n"
+    kinds = "".join(f'    {kind}: ["*"]\n' for kind in ("estate", "node", "vm", "url"))
+    return f"# Written by the lab for this run.\n{order}members:\n  {environment}:\n{kinds}"
