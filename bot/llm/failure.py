@@ -1,8 +1,11 @@
 """What a provider's failure means, in words for people that hold no secret. Neither SDK is needed to say it."""
 
+import re
+
 from bot.llm.provider import ProviderError
 
 SAID_LENGTH = 200
+SDK_LEAD = re.compile(r"^Error code: \d+ - ")  # the SDK's own words before the provider's
 NO_CREDIT = ("insufficient_quota", "billing", "credit balance", "exceeded your current quota")
 OVERLOADED = (429, 503, 529)
 
@@ -36,5 +39,5 @@ def unserved(
         )
     if status in {408, 409} or status >= 500 or again == "true":
         return ProviderError(f"{title} failed ({status}).", again=again != "false", retry_after_s=delay_s)
-    short = " ".join(said.split())[:SAID_LENGTH]
+    short = " ".join(SDK_LEAD.sub("", said).split())[:SAID_LENGTH]
     return ProviderError(f"{title} refuses the request ({status}): {short}", again=False)

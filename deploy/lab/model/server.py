@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,7 +181,7 @@ class Lab:
 
 
 @asynccontextmanager
-async def serving(lab: Lab, port: int = 0) -> AsyncIterator[str]:
+async def serving(lab: Lab, port: int = 0) -> AsyncGenerator[str]:
     """The server on a loopback port for as long as the context lasts; yields its URL."""
     runner = web.AppRunner(lab.application(), handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
