@@ -265,7 +265,8 @@ class Crew:
     def _apply(self, arguments: dict[str, Any]) -> tuple[str, str]:
         self.applied.append(arguments["plan"])
         if self.denials:
-            return "denied", f"Denied by bo: {self.denials.pop(0)}"
+            reason = self.denials.pop(0)
+            return "denied", f"Denied by a human: “{reason}”. Do what the reason asks; never the same again."
         return "ok", "Applied: 3 created, 0 changed, 0 destroyed in 41 s."
 
     def _record_evidence(self, arguments: dict[str, Any]) -> tuple[str, str]:
@@ -289,6 +290,7 @@ async def test_the_demo_mission_runs_from_request_to_evidence(lab: Running, wire
     report = await lab.report()
     assert report["unexpected"] == []
     assert report["overlapping_turns"] == 0
+    assert report["turns"] == 5  # Architect, Builder, Sentinel, Builder, QA
     assert report["calls"] == sum(line["calls"] for line in report["by_persona"].values())
     assert set(report["by_persona"]) == {"architect", "builder", "sentinel", "qa"}
 
@@ -300,6 +302,7 @@ async def test_the_demo_mission_runs_from_request_to_evidence(lab: Running, wire
         ("please take 3GB each", 3072),
         ("only 1.5 GiB", 1536),
         ("2 GiB is enough", 2048),
+        ("too much memory, 4 GiB is for databases; 3 GiB will do", 3072),
         ("too big for these boxes", 2048),
     ],
 )
@@ -529,6 +532,17 @@ async def test_rule_22_secrets_are_seen_in_any_form(lab: Running) -> None:
     await Agent(lab, "openai", "architect", _context("a quiet doubt")).ask()
     assert (await lab.report())["thoughts_seen"] == 1
     assert all(len(form) >= 8 for form in forms_of("hunter2/passphrase+1"))
+
+
+@pytest.mark.parametrize("kind", ["think_tag", "think_line", "step_line"])
+async def test_rule_2_planted_thoughts_are_woven_into_every_thought(lab: Running, kind: str) -> None:
+    await lab.post("/lab/canaries", {"thoughts": ["canary-7f1e"]})
+    user: Any = [{"role": "user", "content": _context()}]
+    reply = await lab.anthropic.messages.create(model="m", max_tokens=99, system="# You are Architect", messages=user)
+    assert [block.thinking.endswith("canary-7f1e") for block in reply.content if block.type == "thinking"] == [True]
+    await lab.post("/lab/fault", {"kind": kind})
+    text, _ = await Agent(lab, "openai", "architect", _context()).ask()
+    assert "canary-7f1e" in text
 
 
 async def test_rule_2_a_thought_that_reaches_another_agent_is_counted(lab: Running) -> None:

@@ -266,10 +266,10 @@ async def test_truncated_answers_run_no_half_call(house: House) -> None:
 
 
 async def test_a_refusal_is_no_speech(house: House) -> None:
-    house.fault("refusal", text="I will not.")
+    house.fault("refusal")
     reply = await house.hear("speak")
     assert (reply.stop, reply.speech, reply.calls) == ("refused", "", ())
-    assert "I will not." in reply.thought
+    assert "I can't help with that." in reply.thought
 
 
 async def test_an_empty_answer_is_called_empty(house: House) -> None:

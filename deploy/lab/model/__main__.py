@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenario", default="three-vms", help="a file, or a name in deploy/lab/model/scenarios")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ready-file", type=Path)
+    parser.add_argument("--data", type=Path, help="taken because every lab server is; nothing is kept")
     parser.add_argument("--latency-ms", type=int, default=0, help="how long every answer takes")
     parser.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--check", action="store_true", help="only check the scenario file")

@@ -90,7 +90,7 @@ class FaultQueue:
 
 def spoil(answer: Answer, fault: Fault, conversation: Conversation) -> Answer:
     """What an answer becomes under a fault of the ANSWER kinds."""
-    thought = fault.text or STRAY_THOUGHT
+    thought = fault.text
     match fault.kind:
         case "truncated":
             calls = (*answer.calls[:-1], _cut(answer.calls[-1])) if answer.calls else ()
@@ -107,7 +107,7 @@ def spoil(answer: Answer, fault: Fault, conversation: Conversation) -> Answer:
         case "step_line":
             return replace(answer, text=f"Thinking step 3/20: {thought}\n{answer.text}")
         case "refusal":
-            return Answer(text=fault.text or "I can't help with that.", stop="refused")
+            return Answer(text="I can't help with that.", stop="refused")
         case "empty":
             return Answer()
         case "huge_text":

@@ -33,10 +33,12 @@ class Ledger:
     secrets_seen: int = 0
     thoughts_seen: int = 0
     overlapping_turns: int = 0
+    turns: int = 0
     _in_flight: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _previous: dict[tuple[str, str], str] = field(default_factory=dict)
     _secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _thoughts: set[str] = field(default_factory=set)
+    _turn_of: dict[str, tuple[str, str]] = field(default_factory=dict)
     _own_thoughts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def plant(self, secrets: Iterable[str] = (), thoughts: Iterable[str] = ()) -> None:
@@ -59,8 +61,23 @@ class Ledger:
         if conversation.mission and any(count for who, count in flying.items() if who != conversation.persona):
             self.overlapping_turns += 1
         flying[conversation.persona] += 1
+        self._count_turn(conversation)
         others = [thoughts for who, thoughts in self._own_thoughts.items() if who != conversation.persona]
         self.thoughts_seen += sum(thought in text for thought in set(itertools.chain(*others)))
+
+    def _count_turn(self, conversation: Conversation) -> None:
+        """A turn begins when another persona asks, or the same one after it was told something new."""
+        now = (conversation.persona, conversation.heard)
+        before = self._turn_of.get(conversation.mission)
+        if before is None or before[0] != now[0] or (now[1] and before[1] != now[1]):
+            self.turns += 1
+        kept = now[1] or (before[1] if before and before[0] == now[0] else "")
+        self._turn_of[conversation.mission] = (now[0], kept)
+
+    @property
+    def woven(self) -> str:
+        """Planted thoughts, which every thought of this server carries: where they arrive, thoughts leak."""
+        return " ".join(sorted(self._thoughts))
 
     def end(self, conversation: Conversation) -> None:
         self._in_flight[conversation.mission][conversation.persona] -= 1
@@ -113,6 +130,7 @@ class Ledger:
                 }
                 for who, line in sorted(lines.items())
             },
+            "turns": self.turns,
             "secrets_seen": self.secrets_seen,
             "thoughts_seen": self.thoughts_seen,
             "overlapping_turns": self.overlapping_turns,

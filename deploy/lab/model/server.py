@@ -6,14 +6,14 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
 from deploy.lab.model.anthropic_wire import AnthropicWire
 from deploy.lab.model.conversation import Answer, Conversation
-from deploy.lab.model.faults import ANSWER, Fault, FaultError, FaultQueue, spoil
+from deploy.lab.model.faults import ANSWER, STRAY_THOUGHT, Fault, FaultError, FaultQueue, spoil
 from deploy.lab.model.ledger import Ledger
 from deploy.lab.model.matching import Player
 from deploy.lab.model.openai_wire import OpenAiWire
@@ -102,9 +102,11 @@ class Lab:
             if fault and fault.kind not in ANSWER:
                 self.ledger.faults[fault.kind] += 1
                 return await self._failed(request, wire, fault)
+        answer = replace(answer, thought=f"{answer.thought} {self.ledger.woven}".strip())
         self.ledger.thought(conversation.persona, answer.thought)
         if fault:
             self.ledger.faults[fault.kind] += 1
+            fault.text = f"{fault.text or STRAY_THOUGHT} {self.ledger.woven}".strip()
             answer = spoil(answer, fault, conversation)
         counted = self._counted(wire, body, conversation, answer)
         return _sent(wire.write(str(body["model"]), answer, counted))
