@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     proxmox_write_token: SecretStr = Field(SecretStr(""), description="user@realm!name=uuid for approved applies only.")
     proxmox_ca: Path | None = Field(None, description="PEM file of the CA that signed the nodes' certificate.")
     terraform: str = Field("", description="Path of terraform or tofu. Empty: the first on PATH.")
-    terraform_config: Path | None = Field(None, description="CLI configuration file, e.g. with a provider mirror.")
+    terraform_mirror: Path | None = Field(
+        None, description="Filesystem mirror of providers. Empty: the registry, by the lock file."
+    )
     probe_targets: str = Field(
         "", description="Hosts, networks or URLs that http_probe may reach, separated by commas."
     )

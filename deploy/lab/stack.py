@@ -195,7 +195,7 @@ def _environment(lab: Lab, options: Options, bundle: Any) -> dict[str, str]:
         "WATCHBILL_PROXMOX_AUDIT_TOKEN": lab.proxmox["audit_token"],
         "WATCHBILL_PROXMOX_WRITE_TOKEN": lab.proxmox["write_token"],
         "WATCHBILL_TERRAFORM": str(bundle.terraform.path),
-        "WATCHBILL_TERRAFORM_CONFIG": str(bundle.provider.terraformrc),
+        "WATCHBILL_TERRAFORM_MIRROR": str(bundle.provider.mirror),
         "LAB_CANARY": lab.secrets[0],
     } | dict(options.settings)  # fmt: skip
 
