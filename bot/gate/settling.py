@@ -201,8 +201,11 @@ async def recover(parts: Parts, request: ApprovalRequest, scope: Scope, watch: W
         )
     try:
         arguments = await attempt(parts, parse(tool, call.arguments), PINS_S)
-        step = tool.recover(request.prepared, arguments, scope, watch)
-        found = await attempt(parts, step, tool.timeout_s + GRACE_S)
+        if isinstance(arguments, Broke):
+            found = arguments
+        else:
+            step = tool.recover(request.prepared, arguments, scope, watch)
+            found = await attempt(parts, step, tool.timeout_s + GRACE_S)
     except ArgumentError as error:
         found = Broke(parts.redactor.text(str(error)))
     if not watch.alive():

@@ -84,9 +84,15 @@ class ThreatModel:
         if not verdict.checks:
             return f"{_title(verdict)}: no checks were run"
         looked = f"{len(verdict.checks)} checks" if len(verdict.checks) > 1 else "1 check"
-        low = f", {len(verdict.findings)} findings that do not block" if verdict.findings else ""
+        low = _harmless(len(verdict.findings))
         return f"{_title(verdict)}: pass on exactly this plan, {looked}{low}"
 
 
 def _title(verdict: Verdict) -> str:
     return verdict.by.capitalize()
+
+
+def _harmless(count: int) -> str:
+    if count == 0:
+        return ""
+    return ", 1 finding that does not block" if count == 1 else f", {count} findings that do not block"
