@@ -166,6 +166,7 @@ class Crew:
         self.talk: list[str] = []
         self.asked: list[dict[str, Any]] = []
         self.count = 0
+        self.one_by_one = False  # addresses are told per machine only
 
     def context(self) -> str:
         criteria = [
@@ -246,6 +247,14 @@ class Crew:
                 return "ok", "Asked."
             case _:
                 return "ok", "fine"
+
+    def _proxmox(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        if arguments["what"] != "agent_addresses":
+            return "ok", f"<untrusted>\n{VMS}\n</untrusted>"
+        lines = [line for line in ADDRESSES.splitlines() if line.startswith(str(arguments.get("vmid", "")))]
+        if self.one_by_one and "vmid" not in arguments:
+            return "refused", "agent_addresses needs node and vmid"
+        return "ok", "\n".join(lines)
 
     def _plan_id(self) -> str:
         return f"{len(self.files):08x}".replace("0", "9")[:8] + "ab12"
@@ -349,6 +358,14 @@ async def test_the_whole_cluster_ends_with_the_rest_unverifiable(whole: Running)
     assert crew.evidence == {1: "passed", **dict.fromkeys(range(2, 7), "unverifiable")}
     assert all(c["quote"] in WHOLE for c in crew.planned["criteria"])
     assert (await whole.report())["unexpected"] == []
+
+
+async def test_evidence_is_found_machine_by_machine_too(lab: Running) -> None:
+    crew = Crew(lab, "openai", REQUEST)
+    crew.one_by_one = True
+    await crew.run()
+    assert crew.evidence == {1: "passed", 2: "passed", 3: "passed"}
+    assert (await lab.report())["unexpected"] == []
 
 
 async def test_an_unforeseen_request_is_answered_politely_and_counted(lab: Running) -> None:
