@@ -152,6 +152,7 @@ class Modal:
     label: str = ""
     submit: str = ""
     optional: bool = False
+    to: UserId | None = None  # who pressed: told to press again where the trigger has expired
     kind: Literal["modal"] = "modal"
 
 

@@ -9,7 +9,7 @@ from bot.slack.spans import Block, Line, Text, cut, escape, length, line, plain,
 # Slack refuses text over 3,000 characters in a block, more than 50 blocks, and about 13,200 characters of blocks in all
 # (github.com/slackapi/bolt-js/issues/2509, #2867: counted with the elements around it, hence the distance).
 MOST_IN_BLOCK = 2_800
-MOST_IN_MESSAGE = 8_000
+MOST_IN_MESSAGE = 8_500
 MOST_BLOCKS = 45
 MOST_MESSAGES = 4
 MOST_FALLBACK = 3_900  # chat.update refuses more than 4,000 without blocks
@@ -65,15 +65,19 @@ class Laid:
     rest: str = ""
 
 
-def lay(parts: Sequence[Part]) -> Laid:
-    """Fill messages; what would take more than MOST_MESSAGES becomes a beginning and a file."""
+def lay(parts: Sequence[Part], *, whole: str = "", with_file: bool = True) -> Laid:
+    """Fill messages; what would take more than MOST_MESSAGES becomes a beginning and a file (or is said to be cut).
+    `whole` is the text for the file, where it is more than the parts.
+    """
     messages = list(_messages(parts))
     if len(messages) <= MOST_MESSAGES:
         return Laid(tuple(messages))
-    whole = "\n".join(map(_typed, parts))
-    note = Lines((line(f"The whole text ({_size(whole)}) is in the file."),))
-    head = next(_messages([*_first(parts, MOST_IN_BLOCK), note]))
-    return Laid((head,), whole)
+    whole = whole or "\n".join(map(_typed, parts))
+    words = (
+        f"The whole text ({_size(whole)}) is in the file." if with_file else f"Cut here; it goes on to {_size(whole)}."
+    )
+    head = next(_messages([*_first(parts, MOST_IN_BLOCK), Lines((line(words),))]))
+    return Laid((head,), whole if with_file else "")
 
 
 def lay_one(parts: Sequence[Part]) -> Message:
@@ -145,7 +149,7 @@ def _short(one: Line) -> Iterator[Line]:
         end = len(text) if len(text) <= MOST_IN_BLOCK else text.rfind(" ", MOST_IN_BLOCK // 2, MOST_IN_BLOCK)
         end = MOST_IN_BLOCK if end <= 0 else end
         yield (Text(text[:end]),)
-        text = text[end:].lstrip(" ")
+        text = text[end:]
 
 
 def _first(parts: Sequence[Part], most: int) -> list[Part]:

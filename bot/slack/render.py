@@ -36,7 +36,7 @@ def render(body: Rendered, *, file_name: str = "") -> Laid:
         case Report():
             return lay(_report(body))
         case Private():
-            return lay(_private(body))
+            return lay(_private(body), with_file=False)
         case Progress():
             return _one([Lines((line(cut(" · ".join(body.parts), 1_000)),))])
         case MissionCard():
@@ -99,8 +99,7 @@ def _speech(body: Speech) -> Laid:
     parts = markup.parts(text)
     if body.to:
         parts.append(Lines((line(bold(f"→ {body.to}"), f": {body.task}" if body.task else ""),)))
-    laid = lay(parts or [Lines((line(" "),))])
-    return Laid(laid.messages, visible(body.text)) if laid.rest else laid
+    return lay(parts or [Lines((line(" "),))], whole=visible(body.text))
 
 
 def _notice(body: Notice) -> list[Part]:
