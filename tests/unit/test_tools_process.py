@@ -16,19 +16,9 @@ from pathlib import Path
 import pytest
 
 from tools import confine
-from tools.process import (
-    Command,
-    Ended,
-    NotStarted,
-    Reach,
-    RunDirectory,
-    Running,
-    Tail,
-    Vanished,
-    describe_confinement,
-    finish,
-    launch,
-)
+from tools.process import Command, Reach, finish, launch
+from tools.rights import describe_confinement
+from tools.run_directory import Ended, NotStarted, RunDirectory, Running, Tail, Vanished
 
 SH = "/bin/sh"
 PYTHON = str(Path(sys.executable).resolve())

@@ -1,0 +1,225 @@
+"""terraform_apply: run exactly the saved plan that was approved, once; and say after a crash what became of it."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from pydantic import Field
+
+from bot.domain.calls import Prepared, ToolCall
+from bot.domain.ids import Json
+from bot.domain.ports import Cannot, Done, Scope, Watch
+from tools.attendance import attend
+from tools.confine import write_whole
+from tools.process import Child
+from tools.run_directory import NotStarted, Running, Tail, seconds_since
+from tools.snapshot import ChangedError, Snapshots
+from tools.terraform_cli import FLAG, PLAN_FILE, Bounds
+from tools.terraform_outcome import Ending, Planned, Progress, tell_ending
+from tools.terraform_plan import Seen, UnusablePlanError, is_empty, summarise
+from tools.terraform_state import DamagedStateError, state_of
+from tools.terraform_workshop import (
+    ABOUT,
+    CODE,
+    UnknownPlanError,
+    Workshop,
+    check_binary,
+    estate_lock,
+    plan_pins,
+    run_name,
+)
+from tools.typed import Arguments, TypedTool, answer
+
+ID_DIGITS: Final = 12
+RUN_S: Final = 3300.0
+WAIT_S: Final = 0.5
+OPTIONS: Final[Mapping[str, object]] = {"no_color": FLAG, "input": False, "json": FLAG, "lock_timeout": "30s"}
+
+
+class ApplyArguments(Arguments):
+    plan: str = Field(description="the id that terraform_plan said, at least 8 digits", min_length=8, max_length=64)
+    words: str = Field(description="why, in one sentence, for the people who approve", max_length=500)
+
+
+class Work:
+    """One apply: its folder, its run, its state. The same for the worker that starts it and the one that recovers."""
+
+    def __init__(self, workshop: Workshop, prepared: Prepared, scope: Scope) -> None:
+        self.workshop = workshop
+        self.store = workshop.snapshots(scope)
+        self.manifest = self.store.load(prepared.snapshot)
+        directory = self.manifest.facts["directory"]
+        self.state = workshop.state(scope, directory)
+        self.bench = workshop.bench(scope, run_name(prepared), directory)
+        self.run = self.bench.run("apply")
+
+    def lay_out(self, pins: Mapping[str, str]) -> None:
+        """Verify every byte, back the state up, make the private copy. Raises FileExistsError where it was begun
+        before, ChangedError or DamagedStateError where nothing may run.
+        """
+        if self.bench.root.exists():
+            raise FileExistsError(self.bench.root)
+        now = plan_pins(self.store, self.manifest, self.state, self.workshop.toolchain)
+        differ = [name for name in {*now, *pins} if now.get(name) != pins.get(name)]
+        if differ:
+            raise ChangedError(f"{', '.join(sorted(differ))} changed since the approval was asked")
+        self.state.ensure()
+        self.state.back_up()
+        self.workshop.lay_out(self.bench, self.store, self.manifest, None)
+
+    def note(self, before: Sequence[Seen] | None) -> Planned:
+        """Write down, before anything runs, what the plan means to do and what Proxmox has."""
+        summary = self.workshop.summary(self.store, self.manifest)
+        effect = summary.effect
+        count = effect.create + effect.change + effect.destroy
+        planned = Planned(count, summary.addresses, summary.creates, None if before is None else tuple(before))
+        write_whole(self.bench.root / "planned.json", asdict(planned))
+        return planned
+
+    def noted(self) -> Planned:
+        return Planned.read(self.bench.root / "planned.json")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of the snapshot holds values in clear and is deleted once the plan is used up."""
+        return (f"{CODE}{self.bench.prefix}{PLAN_FILE}", f"{ABOUT}plan.json")
+
+    def start(self) -> Child:
+        bounds = Bounds(write=(self.state.folder,), timeout_s=RUN_S, survives=True, **self.workshop.online(write=True))
+        return self.bench.start("apply", PLAN_FILE, options=OPTIONS, bounds=bounds)
+
+
+class TerraformApply(TypedTool[ApplyArguments]):
+    """`terraform_apply`."""
+
+    name = "terraform_apply"
+    description = (
+        "Apply a plan made by terraform_plan, after people approved it. Takes the plan's id only. Not for code that "
+        "changed since: plan again. Never call it twice for one plan."
+    )
+    timeout_s = 3600.0
+    durable = True
+    arguments = ApplyArguments
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+
+    async def prepare(self, call: ToolCall, arguments: ApplyArguments, scope: Scope) -> Prepared | Cannot:
+        missing = check_binary(self._workshop.toolchain.binary)
+        if missing:
+            return Cannot(missing, "terraform")
+        try:
+            return await self._prepare(call, arguments, scope)
+        except (UnknownPlanError, ChangedError, UnusablePlanError, DamagedStateError) as error:
+            return Cannot(str(error), "terraform plan")
+
+    async def _prepare(self, call: ToolCall, arguments: ApplyArguments, scope: Scope) -> Prepared | Cannot:
+        workshop, store = self._workshop, self._workshop.snapshots(scope)
+        revision, manifest = await asyncio.to_thread(workshop.find_plan, scope, arguments.plan)
+        plan = await asyncio.to_thread(workshop.plan_json, store, manifest)
+        if is_empty(plan):
+            return Cannot("This plan changes nothing, so there is nothing to apply.", "terraform plan")
+        state = workshop.state(scope, manifest.facts["directory"])
+        pins = await asyncio.to_thread(plan_pins, store, manifest, state, workshop.toolchain)
+        moved = [name for name in pins if name in manifest.facts and manifest.facts[name] != pins[name]]
+        if moved:
+            return Cannot(f"{', '.join(moved)} changed since this plan was made: plan again.", "terraform plan")
+        lock, mission = estate_lock(scope.mission.estate), str(scope.mission.id)
+        taken = await workshop.locks.lock(lock, mission, f"terraform plan {revision[:ID_DIGITS]}")
+        if taken:
+            return Cannot(f"The estate is in use: {taken}. Plan again when it is free.", "estate lock")
+        binding: dict[str, Json] = {
+            "tool": call.tool,
+            "plan": revision,
+            "estate": scope.mission.estate,
+            "environment": scope.mission.environment,
+            "pins": pins,
+        }
+        text = store.take(manifest, "about/plan.txt").decode(errors="replace")
+        return Prepared(
+            call=call,
+            effect=summarise(plan).effect,
+            binding=binding,
+            snapshot=revision,
+            pins=pins,
+            revision=revision,
+            full_text=text,
+        )
+
+    async def pins(self, prepared: Prepared, arguments: ApplyArguments) -> Mapping[str, str]:  # noqa: ARG002 - the port's shape
+        """As they are now; what cannot be read gives a pin that fits nothing."""
+        estate = self._workshop.estates.named(str(prepared.binding["estate"]))
+        store = Snapshots(estate.snapshots)
+        try:
+            manifest = await asyncio.to_thread(store.load, prepared.snapshot)
+            state = state_of(estate, manifest.facts["directory"])
+            return await asyncio.to_thread(plan_pins, store, manifest, state, self._workshop.toolchain)
+        except (KeyError, ChangedError, DamagedStateError) as error:
+            return {"unreadable": str(error)}
+
+    async def run(self, prepared: Prepared, arguments: ApplyArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002
+        work = Work(self._workshop, prepared, scope)
+        try:
+            await asyncio.to_thread(work.lay_out, prepared.pins)
+            planned = work.note(await self._workshop.census())
+        except FileExistsError:
+            return answer(prepared, "refused", "This apply was begun before; terraform_state says what there is.")
+        except (ChangedError, DamagedStateError) as error:
+            return answer(prepared, "refused", f"Nothing was run: {error}. Plan again.")
+        began = time.monotonic()
+        tail, progress = Tail(work.run.stdout), Progress()
+        child = work.start()
+
+        def tell() -> tuple[str, ...]:
+            progress.hear(tail.lines())
+            words = [f"{progress.finished} of {planned.count} resources", seconds_since(began)]
+            words += [f"now {', '.join(progress.under_way[:3])}"] if progress.under_way else []
+            words += ["stopping after what is under way"] if watch.stopping() else []
+            return ("Terraform apply", *words)
+
+        end = await attend(child, watch, tell)
+        progress.hear(tail.lines(last=True))
+        return await self._conclude(prepared, scope, work, Ending(end, progress, planned, stopped=watch.stopping() > 0))
+
+    async def recover(self, prepared: Prepared, arguments: ApplyArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002
+        work = Work(self._workshop, prepared, scope)
+        began, stops = time.monotonic(), 0
+        status = work.run.status()
+        while isinstance(status, Running) or work.state.locked():
+            await watch.progress("Terraform apply", "waits for the process of the earlier worker", seconds_since(began))
+            wanted = min(watch.stopping(), 2)
+            if wanted > stops:
+                work.run.interrupt(force=wanted > 1)
+                stops = wanted
+            if not watch.alive():
+                return answer(
+                    prepared, "unknown_outcome", "The Terraform of an earlier worker still runs.", changed=True
+                )
+            await asyncio.sleep(WAIT_S)
+            status = work.run.status()
+        if isinstance(status, NotStarted):
+            await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
+            text = "Nothing was run: the program stopped before Terraform began. Plan and ask again."
+            return answer(prepared, "failed", text, facts={"created": 0, "changed": 0, "destroyed": 0, "orphans": []})
+        progress = Progress()
+        progress.hear(Tail(work.run.stdout).lines(last=True))
+        ending = Ending(status, progress, work.noted(), stopped=stops > 0, recovered=True)
+        return await self._conclude(prepared, scope, work, ending)
+
+    async def _conclude(self, prepared: Prepared, scope: Scope, work: Work, ending: Ending) -> Done:
+        """Compare what Terraform said with the state and with Proxmox, and say it."""
+        await asyncio.to_thread(work.state.close)
+        seen = await self._workshop.census()
+        try:
+            state: Mapping[str, Any] | str = await asyncio.to_thread(work.state.read)
+        except DamagedStateError as error:
+            state = str(error)
+        told = tell_ending(ending, state, seen)
+        if ending.end != "left" and not (work.bench.here / "errored.tfstate").exists():
+            await asyncio.to_thread(work.bench.clear)
+        if told.status == "ok":
+            await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
+            await asyncio.to_thread(work.store.forget, prepared.snapshot, *work.secrets)
+        return answer(prepared, told.status, told.text, facts=told.facts, changed=True)
