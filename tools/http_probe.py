@@ -1,0 +1,148 @@
+"""`http_probe`: one GET to an allow-listed target; status, time, whether the body holds a text."""
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import Field
+
+from bot.domain.calls import Prepared, Target, ToolCall
+from bot.domain.ports import Cannot, Done, Scope, Watch
+from tools.typed import Arguments, TypedTool, answer, bind, read_effect
+
+LARGEST = 256 * 1024  # bytes of a body that are looked at
+SHOWN = 2000  # characters of it that the model sees
+
+
+class ProbeArguments(Arguments):
+    url: str = Field(max_length=2000, pattern=r"^https?://")
+    expect_status: int = Field(200, ge=100, le=599)
+    contains: str = Field("", max_length=500)
+    timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Hosts (globs) and networks (CIDR) that may be probed, as the operator named them."""
+
+    patterns: tuple[str, ...]
+
+    def allows(self, host: str, addresses: Sequence[str]) -> bool:
+        """True if the name is listed, or every address that it resolves to is. Loopback only where it is listed."""
+        named = any(fnmatchcase(host.casefold(), p.casefold()) for p in self.patterns if "/" not in p)
+        inside = bool(addresses) and all(self._network(address) for address in addresses)
+        loopback = any(ipaddress.ip_address(address).is_loopback for address in addresses)
+        return inside or (named and (not loopback or host in self.patterns))
+
+    def _network(self, address: str) -> bool:
+        return any(
+            ipaddress.ip_address(address) in ipaddress.ip_network(pattern, strict=False)
+            for pattern in self.patterns
+            if "/" in pattern
+        )
+
+
+class _Pinned(AbstractResolver):
+    """Gives aiohttp the addresses that were checked, so that a second look-up cannot answer differently."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        del family
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, proto=0, flags=socket.AI_NUMERICHOST,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+            )
+            for address in self._addresses
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class HttpProbe(TypedTool[ProbeArguments]):
+    """`http_probe`."""
+
+    name = "http_probe"
+    description = (
+        "One HTTP GET from where the program runs, to targets that the operator listed. Says status, time and whether the "
+        "body contains a text. Redirects are shown, not followed. Not for APIs that change something."
+    )
+    timeout_s = 40.0
+    together = True
+    arguments = ProbeArguments
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+
+    async def prepare(self, call: ToolCall, arguments: ProbeArguments, scope: Scope) -> Prepared | Cannot:  # noqa: ARG002 - port
+        host = urlsplit(arguments.url).hostname or ""
+        addresses = await _resolve(host)
+        if not self._targets.allows(host, addresses):
+            listed = ", ".join(self._targets.patterns) or "none"
+            return Cannot(f"{host or arguments.url} is not among the probe targets ({listed}). Probe one of those, or record "
+                          "the criterion as unverifiable here.", "http_probe: WATCHBILL_PROBE_TARGETS")  # fmt: skip
+        effect = read_effect("http_probe: GET", "one GET to a listed target", Target("url", arguments.url))
+        return bind(call, effect, arguments)
+
+    async def run(self, prepared: Prepared, arguments: ProbeArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
+        host = urlsplit(arguments.url).hostname or ""
+        addresses = await _resolve(host)
+        if not self._targets.allows(host, addresses):
+            return answer(
+                prepared, "refused", f"{host} now resolves to {', '.join(addresses) or 'nothing'}, which is not listed."
+            )
+        began = time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=arguments.timeout_s)
+        try:
+            connector = aiohttp.TCPConnector(resolver=_Pinned(addresses))
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
+                session.get(arguments.url, allow_redirects=False) as reply,
+            ):
+                body = (await reply.content.read(LARGEST)).decode("utf-8", "replace")
+                status, location = reply.status, reply.headers.get("location", "")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            text = f"no answer from {arguments.url}: {type(error).__name__} {error}".strip()
+            return answer(prepared, "failed", text, facts={"url": arguments.url, "reached": False})
+        return _said(prepared, arguments, status, body, location, round((time.monotonic() - began) * 1000))
+
+
+def _said(prepared: Prepared, arguments: ProbeArguments, status: int, body: str, location: str, took_ms: int) -> Done:
+    contains = arguments.contains in body
+    as_expected = status == arguments.expect_status and contains
+    parts = [f"{status} in {took_ms} ms"]
+    if arguments.contains:
+        parts.append(f"{'contains' if contains else 'does not contain'} “{arguments.contains}”")
+    if location:
+        parts.append(f"redirects to {location} (not followed)")
+    text = f"{', '.join(parts)}. Expected {arguments.expect_status}.\n{body[:SHOWN]}"
+    facts = {
+        "url": arguments.url,
+        "status": status,
+        "took_ms": took_ms,
+        "contains": contains,
+        "as_expected": as_expected,
+    }
+    return answer(prepared, "ok" if as_expected else "failed", text, facts=facts)
+
+
+async def _resolve(host: str) -> list[str]:
+    if not host:
+        return []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
