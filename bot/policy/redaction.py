@@ -3,7 +3,9 @@
 import base64
 import html
 import json
+import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 
@@ -14,6 +16,7 @@ SHORTEST = 6  # characters; a shorter "secret" would take words out of every tex
 LINE = 16  # characters of one line of a longer secret that is looked for by itself
 EXACT = f"{MARK}exact]"
 NAMED = f"{MARK}named]"
+MARKS = re.compile(rf"{re.escape(MARK)}[a-z]{{2,12}}\]")
 
 
 class SecretRedactor:
@@ -38,7 +41,8 @@ class SecretRedactor:
         for form in self._forms:
             if form in text:
                 text = text.replace(form, EXACT)
-        spans = sorted(span for span in find_secrets(text) if not text.startswith(MARK, span[0]))
+        marks = [mark.span() for mark in MARKS.finditer(text)]
+        spans = sorted(span for span in find_secrets(text) if not _within(marks, span[0]))
         return _without(text, spans) if spans else text
 
     def json(self, value: Json) -> Json:
@@ -108,6 +112,12 @@ def _named(value: Json) -> Json:
             return {key: _named(item) for key, item in value.items()}
         case Sequence():
             return [_named(item) for item in value]
+
+
+def _within(marks: Sequence[tuple[int, int]], at: int) -> bool:
+    """True if `at` stands in a mark of an earlier redaction."""
+    before = bisect_right(marks, (at, at)) - 1
+    return any(start <= at < end for start, end in marks[max(0, before) : before + 2])
 
 
 def _without(text: str, spans: Iterable[tuple[int, int, str]]) -> str:

@@ -177,9 +177,9 @@ def _blocks(text: str, lower: str) -> Iterator[Span]:
             for block in outer.finditer(text):
                 for value in inner.finditer(text, *block.span("s")):
                     yield *value.span("s"), "kubernetes"
-    at = lower.find("chpasswd")
+    at, end = lower.find("chpasswd"), 0
     while at >= 0:
-        begin = max(0, at - 200, text.rfind("\n", max(0, at - 200), at) + 1)
+        begin = max(end, at - 200, text.rfind("\n", max(0, at - 200), at) + 1)
         yield from ((*found.span("s"), "chpasswd") for found in CHPASSWD_PIPE.finditer(text, begin, at))
         end = at + len("chpasswd")
         listed = lower.find("list:", end, end + 120)
