@@ -20,6 +20,19 @@ MISSIONS_SHOWN = 10
 HELP = "Commands: cluster-status, mission [number], approvals, crew. As a mention: “@Watchbill mission 7”."
 
 
+class Silent:
+    """The Watch of a look that nobody follows and nothing stops."""
+
+    async def progress(self, *parts: str) -> None:
+        """Nobody is told."""
+
+    def stopping(self) -> int:
+        return 0
+
+    def alive(self) -> bool:
+        return True
+
+
 class Answers:
     """Reads only; every look at infrastructure goes through the gate as any read does (rule 9)."""
 

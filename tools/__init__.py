@@ -1,1 +1,68 @@
-"""The tools of the crew: the one list is `all_tools` (at the end of this increment)."""
+"""The tools of the crew. `all_tools` is the one list: a new tool is one file, one line here, and a policy."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.domain.ports import Locks, Tool
+from tools.estate import Estates
+from tools.http_probe import HttpProbe, Targets
+from tools.proxmox import Cluster, ProxmoxRead
+from tools.scan import Scan
+from tools.terraform import TerraformOutput, TerraformPlan, TerraformShow, TerraformStateList, TerraformValidate
+from tools.terraform_apply import TerraformApply
+from tools.terraform_cli import Credentials, Toolchain
+from tools.terraform_scan import load_allow_list
+from tools.terraform_workshop import Seen, Workshop
+from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What the tools need from outside. `learn` tells the redactor each value that Terraform marks as sensitive."""
+
+    data: Path
+    blueprints: Path
+    policies: Path
+    terraform: Path
+    mirror: Path | None
+    scanner: Path
+    proxmox_url: str
+    proxmox_ca: Path | None
+    audit_token: str
+    write_token: str
+    probe_targets: tuple[str, ...]
+    locks: Locks
+    learn: Callable[..., None]
+
+
+def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
+    """Every tool there is; `crew` are the crew's own (tools/crew.py)."""
+    cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
+    estates = Estates(equipment.data, equipment.blueprints)
+
+    async def census() -> Sequence[Seen]:
+        return [Seen(vmid, name, node) for vmid, name, node in await cluster.census()]
+
+    allow = load_allow_list(equipment.policies / "terraform.yaml")
+    cache = None if equipment.mirror else equipment.data / "providers"
+    toolchain = Toolchain(equipment.terraform, allow, equipment.mirror, cache)
+    credentials = Credentials(equipment.proxmox_url, equipment.audit_token, equipment.write_token, equipment.proxmox_ca)
+    workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census)
+    workspace = Workspace(estates)
+    return (
+        *crew,
+        WorkspaceList(workspace),
+        WorkspaceRead(workspace),
+        WorkspaceWrite(workspace),
+        WorkspacePatch(workspace),
+        TerraformValidate(workshop),
+        TerraformPlan(workshop),
+        TerraformShow(workshop),
+        TerraformApply(workshop),
+        TerraformOutput(workshop),
+        TerraformStateList(workshop),
+        ProxmoxRead(cluster),
+        HttpProbe(Targets(equipment.probe_targets)),
+        Scan(workshop, equipment.scanner, equipment.policies / "scan"),
+    )

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,12 +35,11 @@ A = TypeVar("A", bound=Arguments)
 class TypedTool(ABC, Generic[A]):
     """A tool (bot.domain.ports.Tool). A read keeps the plain `pins` and `recover`; a durable tool has its own."""
 
-    name: ClassVar[str]
-    description: ClassVar[str]
-    timeout_s: ClassVar[float] = 60.0
-    durable: ClassVar[bool] = False
-    together: ClassVar[bool] = False
-    together: ClassVar[bool] = False
+    name: str
+    description: str
+    timeout_s: float = 60.0
+    durable: bool = False
+    together: bool = False
     arguments: type[A]
 
     @property
