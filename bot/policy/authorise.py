@@ -57,6 +57,11 @@ class Authoriser:
         for rule in self._cedar.rules.values():
             self._check_asks(rule)
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every policy with what its annotations say."""
+        return tuple(self._cedar.rules.values())
+
     def named(self, kind: str) -> frozenset[str]:
         """The names of this kind (Persona, Tool, Environment) that some policy speaks of."""
         return self._cedar.named[kind]

@@ -74,7 +74,9 @@ class CedarPolicies:
     def may_permit(self, policy: str, principal: Uid, action: Uid, resource: Uid) -> bool:
         """False only if `policy` alone denies this for every context there can be."""
         request = {"principal": principal.as_text(), "action": action.as_text(), "resource": resource.as_text()}
-        answer = cedarpy.is_authorized_partial(request, self._alone[policy], self._entities, self._schema)
+        # Without them `in` over entities that nobody listed stays unknown, and everything could be permitted.
+        known: list[Json] = [{"uid": uid.as_json(), "attrs": {}, "parents": []} for uid in (principal, resource)]
+        answer = cedarpy.is_authorized_partial(request, self._alone[policy], json.dumps(known), self._schema)
         return answer.decision is not cedarpy.Decision.Deny or bool(answer.diagnostics.errors)
 
 

@@ -43,7 +43,7 @@ def read_rule(file: str, effect: Literal["permit", "forbid"], annotations: Mappi
         raise PolicyError(file, "", "a policy has no @id", 'Write @id("a-name") above it')
     name = f"{file}: {key}"
     known = ("id", *(APPROVAL if effect == "permit" else WORDS))
-    for annotation in annotations:
+    for annotation in sorted(annotations):
         if annotation not in known:
             raise PolicyError(
                 name, f"@{annotation}", f"a {effect} has no such annotation", f"Known: @{', @'.join(known)}"
