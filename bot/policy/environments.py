@@ -15,6 +15,7 @@ Kind = Literal["estate", "node", "host", "vm", "context", "namespace", "pool", "
 NAME = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 PATTERN = Annotated[str, Field(min_length=1, max_length=200)]
 NUMBERS = re.compile(r"[0-9.:*?\[\]/-]+")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class EnvironmentsFile(BaseModel):
@@ -83,8 +84,8 @@ def _matches(pattern: str, kind: str, name: str) -> bool:
     subject = _host(name) if kind == "url" else name
     if not subject:
         return False
-    if "/" in pattern and NUMBERS.fullmatch(pattern):
-        return _inside(subject, pattern)
+    if "/" in pattern and (network := _network(pattern)):
+        return _inside(subject, network)
     return fnmatchcase(subject.casefold(), pattern.casefold())
 
 
@@ -95,8 +96,15 @@ def _host(url: str) -> str:
         return ""
 
 
-def _inside(address: str, network: str) -> bool:
+def _network(pattern: str) -> Network | None:
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
+        return ipaddress.ip_network(pattern, strict=False)
+    except ValueError:
+        return None
+
+
+def _inside(address: str, network: Network) -> bool:
+    try:
+        return ipaddress.ip_address(address) in network
     except ValueError:
         return False
