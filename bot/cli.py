@@ -1,6 +1,7 @@
 """The commands. Imports of the program stand inside them: `--help` answers at once."""
 
 import argparse
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def _check(*, as_json: bool) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
-    rows = examine(settings)
+    rows = asyncio.run(examine(settings))
     print(render(rows, as_json=as_json))
     return 1 if any(row.state == "fail" for row in rows) else 0
 

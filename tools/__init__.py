@@ -16,6 +16,20 @@ from tools.terraform_scan import load_allow_list
 from tools.terraform_workshop import Seen, Workshop
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
+TOOL_NAMES = (
+    *("plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact"),
+    *("workspace_list", "workspace_read", "workspace_write", "workspace_patch"),
+    *(
+        "terraform_validate",
+        "terraform_plan",
+        "terraform_show",
+        "terraform_apply",
+        "terraform_output",
+        "terraform_state",
+    ),
+    *("proxmox_read", "http_probe", "scan"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
