@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from bot.domain.calls import Prepared, ToolResult
+from bot.domain.calls import Prepared, ToolCall, ToolResult
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Scope, Tool
 from deploy.lab.bundle.items import obtain
@@ -178,7 +178,10 @@ class ToolHouse:
         self.calls += 1
         one = self.tools[tool]
         parsed = one.parse(arguments)
-        return await one.prepare(call(tool, number=self.calls, **arguments), parsed, self.scope), parsed
+        return await one.prepare(self._call(tool, arguments), parsed, self.scope), parsed
+
+    def _call(self, tool: str, arguments: dict[str, Json]) -> ToolCall:
+        return replace(call(tool, number=self.calls), arguments=arguments)
 
     async def use(self, tool: str, **arguments: Json) -> ToolResult:
         """Prepare and run, as the gate does with an allowed call; a refusal is a failed test."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from bot.domain.ports import Locks, Tool
 from tools.estate import Estates
 from tools.http_probe import HttpProbe, Targets
-from tools.proxmox import Cluster, ProxmoxRead
+from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
 from tools.scan import Scan
 from tools.terraform import TerraformOutput, TerraformPlan, TerraformShow, TerraformStateList, TerraformValidate
 from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
+from tools.terraform_plan import Seen
 from tools.terraform_scan import load_allow_list
-from tools.terraform_workshop import Seen, Workshop
+from tools.terraform_workshop import Workshop
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
 TOOL_NAMES = (
@@ -55,8 +56,11 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
     estates = Estates(equipment.data, equipment.blueprints)
 
-    async def census() -> Sequence[Seen]:
-        return [Seen(vmid, name, node) for vmid, name, node in await cluster.census()]
+    async def census() -> Sequence[Seen] | None:
+        try:
+            return [Seen(vmid, name, node) for vmid, name, node in await cluster.census()]
+        except ProxmoxError:
+            return None
 
     allow = load_allow_list(equipment.policies / "terraform.yaml")
     cache = None if equipment.mirror else equipment.data / "providers"

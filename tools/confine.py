@@ -153,6 +153,7 @@ class Warden:
         self.began = time.monotonic()
         self.deadline = self.began + spec["timeout_s"]
         self.parent = os.getppid()
+        self.interrupted = False
 
     def start(self) -> int:
         write_whole(self.run / "started.json", {"pid": 0, "start": "", "warden": os.getpid()})
@@ -192,9 +193,17 @@ class Warden:
     def forward(self, child: int) -> None:
         while self.wanted:
             if self.wanted.pop(0) == signal.SIGINT:
-                os.kill(child, self.spec["interrupt"])  # the command alone: what it started is its own to end
+                self.interrupt(child)
             else:
                 self.kill(child, "killed")
+
+    def interrupt(self, child: int) -> None:
+        """Once, whoever asks: a second SIGINT makes Terraform drop what is under way. The command alone gets it; what
+        it started is its own to end.
+        """
+        if not self.interrupted:
+            self.interrupted = True
+            os.kill(child, self.spec["interrupt"])
 
     def bound(self, child: int) -> None:
         sizes = [(self.run / name).stat().st_size for name in ("stdout", "stderr") if (self.run / name).exists()]
@@ -205,7 +214,7 @@ class Warden:
         elif time.monotonic() > self.deadline and self.why != "timeout":
             self.why = "timeout"
             self.deadline = time.monotonic() + self.spec["grace_s"]
-            os.kill(child, self.spec["interrupt"])
+            self.interrupt(child)
         elif time.monotonic() > self.deadline:
             self.kill(child, "timeout")
 

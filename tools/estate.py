@@ -89,6 +89,7 @@ class Estate:
             (self.root, 0o711),
             (self.root / "worktrees", 0o700),
             (self.root / "vetted", 0o700),
+            (self.root / "backups", 0o700),
             (self.root / "state", 0o711),
             (self.snapshots, 0o700),
             (self.runs, 0o711),

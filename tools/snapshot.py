@@ -119,6 +119,13 @@ class Snapshots:
             if path in manifest.files:
                 self._object(manifest.files[path].sha256).unlink(missing_ok=True)
 
+    def forget_old(self, before: float, *suffixes: str) -> None:
+        """Delete the copies of files whose path ends so, in manifests stored before that time (seconds since 1970)."""
+        for place in (self.root / "manifests").glob("*.json"):
+            if place.stat().st_mtime < before:
+                paths = [p for p in self.load(place.stem).files if p.endswith(suffixes)]
+                self.forget(place.stem, *paths)
+
     def _object(self, name: str) -> Path:
         return self.root / "objects" / name[:2] / name
 

@@ -215,7 +215,6 @@ class TerraformShow(TypedTool[ShowArguments]):
         store = self._workshop.snapshots(scope)
         try:
             manifest = store.load(prepared.snapshot)
-            self._workshop.plan_json(store, manifest)
             text = store.take(manifest, f"{ABOUT}plan.txt").decode(errors="replace")
         except (ChangedError, UnusablePlanError) as error:
             return answer(prepared, "failed", str(error))
@@ -324,7 +323,7 @@ class Way:
         """The plan itself, with the audit token."""
         began = time.monotonic()
         before = self._state.pins()
-        bounds = self._workshop.bounds(self._state, timeout_s=600.0, **self._workshop.online(write=False))
+        bounds = self._workshop.bounds(self._state, timeout_s=600.0, **self._workshop.online(self._bench, write=False))
         # No state lock: the estate's lock is held, and a plan writes no state.
         options = {**QUIET, "input": False, "json": FLAG, "out": PLAN_FILE, "lock": False}
         options |= {"destroy": FLAG} if destroy else {}
@@ -361,7 +360,9 @@ class Way:
             **self._state.pins(),
         }
         texts = {"plan.json": shown.out.encode(), "plan.txt": text.out.encode()}
-        manifest = await asyncio.to_thread(self._workshop.seal_plan, self._store, self._bench, self._code, texts, facts)
+        manifest = await asyncio.to_thread(
+            self._workshop.seal_plan, self._store, self._bench, self._code, texts, facts, self._scope.now.timestamp()
+        )
         self._parts[-1] += f" → {summary.counts.split(',')[0]}" if not is_empty(plan) else " → no changes"
         await self._watch.progress(*self._parts)
         return plan, manifest

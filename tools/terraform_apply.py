@@ -33,7 +33,7 @@ from tools.terraform_workshop import (
 from tools.typed import Arguments, TypedTool, answer
 
 ID_DIGITS: Final = 12
-RUN_S: Final = 3300.0
+RUN_S: Final = 3000.0  # with its grace period less than timeout_s
 WAIT_S: Final = 0.5
 OPTIONS: Final[Mapping[str, object]] = {"no_color": FLAG, "input": False, "json": FLAG, "lock_timeout": "30s"}
 
@@ -49,8 +49,8 @@ class Work:
     def __init__(self, workshop: Workshop, prepared: Prepared, scope: Scope) -> None:
         self.workshop = workshop
         self.store = workshop.snapshots(scope)
-        self.manifest = self.store.load(prepared.snapshot)
-        directory = self.manifest.facts["directory"]
+        self.revision = prepared.snapshot
+        directory = str(prepared.binding["directory"])
         self.state = workshop.state(scope, directory)
         self.bench = workshop.bench(scope, run_name(prepared), directory)
         self.run = self.bench.run("apply")
@@ -61,17 +61,18 @@ class Work:
         """
         if self.bench.root.exists():
             raise FileExistsError(self.bench.root)
-        now = plan_pins(self.store, self.manifest, self.state, self.workshop.toolchain)
+        manifest = self.store.load(self.revision)
+        now = plan_pins(self.store, manifest, self.state, self.workshop.toolchain)
         differ = [name for name in {*now, *pins} if now.get(name) != pins.get(name)]
         if differ:
             raise ChangedError(f"{', '.join(sorted(differ))} changed since the approval was asked")
         self.state.ensure()
         self.state.back_up()
-        self.workshop.lay_out(self.bench, self.store, self.manifest, None)
+        self.workshop.lay_out(self.bench, self.store, manifest, None)
 
     def note(self, before: Sequence[Seen] | None) -> Planned:
         """Write down, before anything runs, what the plan means to do and what Proxmox has."""
-        summary = self.workshop.summary(self.store, self.manifest)
+        summary = self.workshop.summary(self.store, self.store.load(self.revision))
         effect = summary.effect
         count = effect.create + effect.change + effect.destroy
         planned = Planned(count, summary.addresses, summary.creates, None if before is None else tuple(before))
@@ -87,7 +88,9 @@ class Work:
         return (f"{CODE}{self.bench.prefix}{PLAN_FILE}", f"{ABOUT}plan.json")
 
     def start(self) -> Child:
-        bounds = Bounds(write=(self.state.folder,), timeout_s=RUN_S, survives=True, **self.workshop.online(write=True))
+        bounds = Bounds(
+            write=(self.state.folder,), timeout_s=RUN_S, survives=True, **self.workshop.online(self.bench, write=True)
+        )
         return self.bench.start("apply", PLAN_FILE, options=OPTIONS, bounds=bounds)
 
 
@@ -118,14 +121,17 @@ class TerraformApply(TypedTool[ApplyArguments]):
     async def _prepare(self, call: ToolCall, arguments: ApplyArguments, scope: Scope) -> Prepared | Cannot:
         workshop, store = self._workshop, self._workshop.snapshots(scope)
         revision, manifest = await asyncio.to_thread(workshop.find_plan, scope, arguments.plan)
+        state = workshop.state(scope, manifest.facts["directory"])
+        if any(manifest.facts[name] != pin for name, pin in (await asyncio.to_thread(state.pins)).items()):
+            return Cannot(
+                "The state moved since this plan was made (it was applied, or another was): plan again.", "pins"
+            )
         plan = await asyncio.to_thread(workshop.plan_json, store, manifest)
         if is_empty(plan):
             return Cannot("This plan changes nothing, so there is nothing to apply.", "terraform plan")
-        state = workshop.state(scope, manifest.facts["directory"])
         pins = await asyncio.to_thread(plan_pins, store, manifest, state, workshop.toolchain)
-        moved = [name for name in pins if name in manifest.facts and manifest.facts[name] != pins[name]]
-        if moved:
-            return Cannot(f"{', '.join(moved)} changed since this plan was made: plan again.", "terraform plan")
+        if manifest.facts["terraform.sha256"] != pins["terraform.sha256"]:
+            return Cannot("Terraform itself was exchanged since this plan was made: plan again.", "pins")
         lock, mission = estate_lock(scope.mission.estate), str(scope.mission.id)
         taken = await workshop.locks.lock(lock, mission, f"terraform plan {revision[:ID_DIGITS]}")
         if taken:
@@ -133,6 +139,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
         binding: dict[str, Json] = {
             "tool": call.tool,
             "plan": revision,
+            "directory": manifest.facts["directory"],
             "estate": scope.mission.estate,
             "environment": scope.mission.environment,
             "pins": pins,
@@ -166,7 +173,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
             planned = work.note(await self._workshop.census())
         except FileExistsError:
             return answer(prepared, "refused", "This apply was begun before; terraform_state says what there is.")
-        except (ChangedError, DamagedStateError) as error:
+        except (KeyError, ChangedError, DamagedStateError) as error:
             return answer(prepared, "refused", f"Nothing was run: {error}. Plan again.")
         began = time.monotonic()
         tail, progress = Tail(work.run.stdout), Progress()
@@ -175,7 +182,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
         def tell() -> tuple[str, ...]:
             progress.hear(tail.lines())
             words = [f"{progress.finished} of {planned.count} resources", seconds_since(began)]
-            words += [f"now {', '.join(progress.under_way[:3])}"] if progress.under_way else []
+            words += [f"now {', '.join(planned.names(progress.under_way[:3]))}"] if progress.under_way else []
             words += ["stopping after what is under way"] if watch.stopping() else []
             return ("Terraform apply", *words)
 

@@ -40,11 +40,8 @@ class Credentials:
     ca: Path | None = None
 
     def environment(self, *, write: bool) -> dict[str, str]:
-        named = {
-            "PROXMOX_VE_ENDPOINT": self.endpoint,
-            "PROXMOX_VE_API_TOKEN": self.write_token if write else self.audit_token,
-        }
-        return named | ({"SSL_CERT_FILE": str(self.ca)} if self.ca else {})
+        token = self.write_token if write else self.audit_token
+        return {"PROXMOX_VE_ENDPOINT": self.endpoint, "PROXMOX_VE_API_TOKEN": token}
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -107,10 +104,24 @@ class Bench:
         settings = self.root / "cli.tfrc"
         settings.write_text(self.toolchain.cli_settings())
         settings.chmod(0o644)
+        if self.toolchain.cache:
+            self.toolchain.cache.mkdir(parents=True, exist_ok=True)
+
+    def trust(self, ca: Path | None) -> dict[str, str]:
+        """A copy of the CA where the command can read it, and the variable that names it."""
+        if ca is None:
+            return {}
+        copy = self.root / "ca.pem"
+        copy.write_bytes(ca.read_bytes())
+        copy.chmod(0o644)
+        return {"SSL_CERT_FILE": str(copy)}
 
     def clear(self) -> None:
-        """Delete what Terraform worked on (plans hold values in clear). What it said stays."""
-        shutil.rmtree(self.code, ignore_errors=True)
+        """Delete what Terraform worked on and the plan as it showed it (both hold values in clear). What else it said
+        stays, for the operator.
+        """
+        for place in (self.code, self.root / "show", self.root / "show-text"):
+            shutil.rmtree(place, ignore_errors=True)
 
     @property
     def code(self) -> Path:
@@ -213,7 +224,7 @@ class _CommandLine(Terraform):
         }
         places = (p for p in (bench.toolchain.mirror, bench.toolchain.cache) if p)
         reach = Reach(
-            read=(settings, *places, *bounds.read),
+            read=(settings, bench.root / "ca.pem", *places, *bounds.read),
             write=(bench.code, *bounds.write),
             owned=bounds.owned,
             ports=bounds.ports,

@@ -25,6 +25,11 @@ class Planned:
     creates: tuple[Machine, ...]
     before: tuple[Seen, ...] | None
 
+    def names(self, addresses: Sequence[str]) -> list[str]:
+        """Addresses as people read them: a machine that the plan makes by its name."""
+        known = {m.address: m.name for m in self.creates if m.name}
+        return [known.get(address, address) for address in addresses]
+
     @classmethod
     def read(cls, path: Path) -> "Planned":
         plain = json.loads(path.read_text())
@@ -121,7 +126,7 @@ def tell_ending(ending: Ending, state: Mapping[str, Any] | str, seen: Sequence[S
     status = _status(ending, state, orphans)
     lines = [_headline(ending, status), *progress.errors[:SHOWN]]
     if status != "ok" and left:
-        lines.append(f"Not done: {', '.join(left[:SHOWN])}")
+        lines.append(f"Not done: {', '.join(planned.names(left)[:SHOWN])}")
     lines += [f"In the state: {', '.join(exists[:SHOWN]) or 'nothing'}"] if not isinstance(state, str) else [state]
     lines += [f"In no state, but in Proxmox: {_name(o)}" for o in orphans]
     if seen is None:

@@ -67,7 +67,7 @@ class Summary:
     @property
     def lines(self) -> list[str]:
         sign = {"create": "+", "delete": "−", "replace": "±", "update": "~", "forget": "−", "import": "←", "move": "→"}
-        return [describe(sign.get(i.action, "·"), i) for i in self.effect.items] + [f"! {n}" for n in self.effect.notes]
+        return [describe(sign.get(i.action, "·"), i) for i in self.effect.items] + list(self.effect.notes)
 
 
 def describe(sign: str, item: Item) -> str:
@@ -96,7 +96,7 @@ def summarise(plan: Mapping[str, Any]) -> Summary:
     destroy = sum(a not in {"create", "update", "read"} for a in counted)
     targets = _targets(changes)
     nodes = sorted(t.name for t in targets if t.kind == "node")
-    if not change_count and not destroy:
+    if create and not change_count and not destroy:
         notes.insert(0, "Touches nothing that exists.")
     effect = Effect(
         cls=cls,

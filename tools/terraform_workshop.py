@@ -22,6 +22,7 @@ CODE: Final = "code/"  # in a snapshot: what is unpacked for Terraform
 ABOUT: Final = "about/"  # in a snapshot: what is only read by us
 FILE_BYTES: Final = 1_000_000
 TREE_BYTES: Final = 8_000_000
+PLANS_KEPT_S: Final = 7 * 86400  # an approval waits hours, never a week; plans hold values in clear
 
 
 Census = Callable[[], Awaitable[Sequence[Seen] | None]]
@@ -99,11 +100,10 @@ class Workshop:
         owned = (state.folder,) if state else ()
         return Bounds(owned=owned, **more)
 
-    def online(self, *, write: bool) -> dict[str, Any]:
-        """Environment, files and ports for a command that talks to Proxmox."""
-        read = (self.credentials.ca,) if self.credentials.ca else ()
-        environment = self.credentials.environment(write=write)
-        return {"environment": environment, "read": read, "ports": self.credentials.ports}
+    def online(self, bench: Bench, *, write: bool) -> dict[str, Any]:
+        """Environment and ports for a command that talks to Proxmox."""
+        environment = self.credentials.environment(write=write) | bench.trust(self.credentials.ca)
+        return {"environment": environment, "ports": self.credentials.ports}
 
     def init_bounds(self, state: State) -> Bounds:
         """`init` alone may download, and only where no mirror is set. It reads the state that the backend names."""
@@ -114,7 +114,13 @@ class Workshop:
         return self.bounds(state, environment=chain.download_environment, write=write, ports=None, timeout_s=300.0)
 
     def seal_plan(
-        self, store: Snapshots, bench: Bench, code: Manifest, texts: Mapping[str, bytes], facts: Mapping[str, str]
+        self,
+        store: Snapshots,
+        bench: Bench,
+        code: Manifest,
+        texts: Mapping[str, bytes],
+        facts: Mapping[str, str],
+        now: float,
     ) -> Manifest:
         """The snapshot of everything that an apply reads: code, backend file, lock file, modules, providers, plan."""
         files: dict[str, Kept] = dict(code.files)
@@ -126,6 +132,7 @@ class Workshop:
             files[f"{ABOUT}{name}"] = store.keep(content)
         manifest = Manifest(files, facts)
         store.seal(manifest)
+        store.forget_old(now - PLANS_KEPT_S, f"/{PLAN_FILE}", f"{ABOUT}plan.json")
         return manifest
 
     def find_plan(self, scope: Scope, plan: str) -> tuple[str, Manifest]:
@@ -142,7 +149,7 @@ class Workshop:
         return mine[0]
 
     def plan_json(self, store: Snapshots, manifest: Manifest) -> Mapping[str, Any]:
-        """The stored plan as data; its sensitive values are known to the redactor afterwards. Raises ChangedError."""
+        """The stored plan as data, never of a used or old one (those are deleted); its sensitive values are known to the redactor afterwards. Raises ChangedError."""
         plan = cast("dict[str, Any]", json.loads(store.take(manifest, f"{ABOUT}plan.json")))
         self.learn(*summarise(plan).sensitive)
         return plan
