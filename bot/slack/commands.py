@@ -17,8 +17,8 @@ class Command:
 
 COMMANDS = (
     Command("cluster-status", "Nodes, quorum, machines and open approvals", prefixed=False),
-    Command("mission", "Show, stop or verify a mission", "7 | stop 7 | verify 7"),
-    Command("approvals", "Approvals that wait for somebody", "[mine]"),
+    Command("mission", "The latest missions, or one of them", "[number]"),
+    Command("approvals", "Approvals that wait for somebody"),
     Command("crew", "The agents, their models and limits"),
     Command("cost", "What missions have cost", "[mission]", offered=False),
     Command("audit", "The audit record of a mission", "[mission]", offered=False),

@@ -101,11 +101,16 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Listen and send until `stop`; then stop listening first, so that what was taken is stored and acked."""
         sending = asyncio.create_task(self.sender.run(stop))
+        starting = asyncio.create_task(self.ingress.start())
         try:
-            await self.ingress.start()
-            self.listening.set()
-            await asyncio.wait({sending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, starting}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                await starting
+                self.listening.set()
+                await asyncio.wait({sending})
         finally:
+            starting.cancel()  # stopped before Slack could be reached
+            await asyncio.gather(starting, return_exceptions=True)
             await self.ingress.close()
             stop.set()
             await sending

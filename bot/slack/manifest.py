@@ -1,6 +1,7 @@
-"""Slack app manifests as data. `deploy/slack/*.yaml` are written from here (`python -m bot manifest --write`)."""
+"""Slack app manifests as data. `deploy/slack/<app>.yaml` are written from here; a test fails when they are stale."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import yaml
 
@@ -18,6 +19,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 }
 SPEAKING = ("app_mentions:read", "channels:history", "chat:write", "files:write", "groups:history", "users:read")
 OWNING = ("channels:join", "channels:read", "commands", "files:read", "groups:read", "im:write", "users:read")
+HEAD = "# Generated from bot/slack/manifest.py. With a command prefix: python -m bot manifest <app>\n"
 EVENTS = ("app_mention", "message.channels", "message.groups")
 
 
@@ -32,7 +34,7 @@ def manifest(name: str, prefix: str = "") -> Mapping[str, Json]:
             {
                 "command": slash(one, prefix),
                 "description": one.description,
-                "usage_hint": one.usage_hint or " ",
+                **({"usage_hint": one.usage_hint} if one.usage_hint else {}),
                 "should_escape": True,
             }
             for one in COMMANDS
@@ -53,9 +55,14 @@ def manifest(name: str, prefix: str = "") -> Mapping[str, Json]:
 
 
 def manifests(prefix: str = "") -> Mapping[str, str]:
-    """File name → YAML text of the five apps."""
+    """App name → YAML text of the five apps, ready to paste at api.slack.com/apps, “From a manifest”."""
     return {
-        f"{name}.yaml": "# Generated from bot/slack/manifest.py by `python -m bot manifest --write`.\n"
-        + yaml.safe_dump(dict(manifest(name, prefix)), sort_keys=False, allow_unicode=True, width=100)
+        name: yaml.safe_dump(dict(manifest(name, prefix)), sort_keys=False, allow_unicode=True, width=100)
         for name in TITLES
     }
+
+
+def write(folder: Path) -> None:
+    """The manifests without prefix as files."""
+    for name, text in manifests().items():
+        (folder / f"{name}.yaml").write_text(f"{HEAD}{text}")

@@ -23,6 +23,7 @@ from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, 
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
 LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
+MOST_IN_VIEW = 30  # sections; Slack takes 100 blocks and 250 kB of a view
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
 
 
@@ -49,9 +50,12 @@ def render(body: Rendered, *, file_name: str = "") -> Laid:
 
 def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
     """A view for views.open. It remembers its subject and place; people cannot write there."""
+    chunks = _chunks(visible(modal.text), 2_900)
+    if len(chunks) > MOST_IN_VIEW:
+        chunks = [*chunks[:MOST_IN_VIEW], f"… (cut after {MOST_IN_VIEW * 2.9:.0f} kB)"]
     blocks: list[Block] = [
         {"type": "section", "block_id": f"text{number}", "text": _plain_text(chunk)}
-        for number, chunk in enumerate(_chunks(visible(modal.text), 2_900)[:40])
+        for number, chunk in enumerate(chunks)
     ]
     view: Block = {
         "type": "modal",

@@ -19,7 +19,7 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
         (bold(cut(card.title, 300)),),
         *_counts(card),
         *_items(card),
-        *(line(cut(fact, 400)) for fact in card.facts[:10]),
+        *_facts(card),
     ]
     if card.why:
         lines.append(line(f"Why you are asked: {cut(card.why, 500)}"))
@@ -42,16 +42,31 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
 
 
 def _ended(card: ApprovalCard) -> list[Part]:
-    word, _, rest = cut(card.outcome, 800).partition(" ")
+    head, _, rest = cut(card.outcome, 800).partition(" · ")
     about = f"{card.cls} · {card.environment} · request {card.request[:4]}"
     mark = {"good": "✓ ", "bad": "✗ "}.get(card.outcome_kind, "")
     lines = [
-        line(mark, bold(word), f" {rest}" if rest else ""),
+        (*line(mark, bold(head)), *_decided(card, head), *line(f" · {rest}" if rest else "")),
         line(cut(card.title, 300)),
         *_counts(card),
         line(f"{about} · digest {card.digest[:8]}"),
     ]
     return [Lines(tuple(lines))]
+
+
+def _decided(card: ApprovalCard, head: str) -> Line:
+    """Who decided, as mentions: the outcome's own text says what became of it."""
+    if not card.voters:
+        return ()
+    decided = head.startswith(("Approved", "Denied"))
+    return (Text(" by " if decided else " · approved by "), *people(card.voters))
+
+
+def _facts(card: ApprovalCard) -> list[Line]:
+    """On one line where they are short."""
+    facts = [cut(fact, 400) for fact in card.facts[:10]]
+    joined = "".join(fact + (" " if fact.endswith(".") else " · ") for fact in facts).removesuffix(" · ").rstrip()
+    return [line(joined)] if joined and len(joined) <= 200 else [line(fact) for fact in facts]
 
 
 def _counts(card: ApprovalCard) -> list[Line]:
