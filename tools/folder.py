@@ -36,7 +36,7 @@ class Found:
 
 def split(path: str) -> tuple[str, ...]:
     """The parts of a relative path. Raises RefusedPathError for anything that could lead elsewhere."""
-    if path.startswith(("/", "~")) or "\\" in path or "\0" in path:
+    if path.startswith(("/", "~")) or "\\" in path or "\0" in path or not path.isprintable():
         raise RefusedPathError(f"{path!r}: give a path relative to the workspace, with / between names")
     parts = tuple(part for part in path.split("/") if part not in {"", "."})
     if ".." in parts:
@@ -62,12 +62,15 @@ class Folder:
                 raise RefusedPathError(f"{path}: no such file") from None
             except OSError as error:
                 raise RefusedPathError(f"{path}: {error.strerror}; links are not followed") from None
-        with os.fdopen(opened, "rb") as stream:
+        try:
             about = os.fstat(opened)
             _check_regular(path, about, shared=shared)
             if about.st_size > most:
                 raise RefusedPathError(f"{path}: {about.st_size} bytes, at most {most} are read")
-            return stream.read(most)
+            with os.fdopen(opened, "rb", closefd=False) as stream:
+                return stream.read(most)
+        finally:
+            os.close(opened)
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
         """Replace or create a regular file, whole or not at all. Folders on the way are made."""
