@@ -9,7 +9,10 @@ uv=$(command -v uv || true)
 if [ -z "$uv" ]; then
   uv=.cache/uv/bin/uv
   if [ ! -x "$uv" ]; then
-    python=$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3 || true)
+    python=
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do  # asked, because a name on PATH may be a shim of nothing
+      if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' > /dev/null 2>&1; then python=$name; break; fi
+    done
     [ -n "$python" ] || { say "Python 3.11 or newer is missing. Install it (Debian: apt-get install python3 python3-venv)."; exit 1; }
     say "uv, the package installer, into .cache/uv"
     "$python" -m venv .cache/uv || { say "'$python -m venv' failed. Debian: apt-get install python3-venv"; exit 1; }

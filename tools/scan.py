@@ -16,6 +16,7 @@ from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.policy.secret_patterns import find_secrets
 from bot.policy.terraform_marks import mask
+from tools.estate import BLUEPRINTS
 from tools.process import PLAIN_ENVIRONMENT, Command, Ended, Reach, launch, temporary_run
 from tools.snapshot import ChangedError, Manifest
 from tools.terraform_workshop import CODE, UnknownPlanError, Workshop
@@ -24,7 +25,7 @@ from tools.typed import Arguments, TypedTool, answer, bind, read_effect
 FINDINGS_MOST: Final = 50
 SCANNER_S: Final = 120.0
 PLAN: Final = "plan.json"
-VENDORED: Final = ".terraform/"
+NOT_WRITTEN_HERE: Final = (".terraform/", f"{CODE}{BLUEPRINTS}/")  # providers; blueprints are vetted and hash-checked
 
 
 class ScanError(Exception):
@@ -148,8 +149,10 @@ def environment_of(scanner: Path) -> tuple[Path, ...]:
 
 
 def code_of(manifest: Manifest) -> list[str]:
-    """The files that people and agents wrote: no providers, no downloaded modules."""
-    return [path for path in manifest.files if path.startswith(CODE) and VENDORED not in path]
+    """The files that agents wrote."""
+    return [
+        path for path in manifest.files if path.startswith(CODE) and not any(own in path for own in NOT_WRITTEN_HERE)
+    ]
 
 
 def read_severities(rules: Path) -> SeveritiesFile:
