@@ -10,6 +10,8 @@ from deploy.lab.stack import Lab
 
 LIMIT_S = 300.0
 LOOK_S = 0.3
+SETTLE_S = 15.0
+QUIET_S = 2.5
 ENDED = re.compile(r"Mission \d+ is (done|partial|stopped)")
 
 
@@ -27,7 +29,7 @@ def play(lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_
         for message in messages:
             press(lab, message, people, pressed)
         outcome = next((m.group(1) for m in map(ENDED.search, map(text_of, messages)) if m), "")
-    messages = thread(lab, channel, ts)
+    messages = settled(lab, channel, ts)
     for message in messages:
         print(f"{name_of(lab, message)}: {text_of(message)}\n")
     result = count(lab, messages, outcome, time.monotonic() - started)
@@ -38,6 +40,19 @@ def play(lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_
 def thread(lab: Lab, channel: str, ts: str) -> list[dict[str, Any]]:
     answer = lab.call("slack", f"/lab/thread?channel={channel}&ts={ts}")
     return list(answer["messages"])
+
+
+def settled(lab: Lab, channel: str, ts: str) -> list[dict[str, Any]]:
+    """The thread once its last edits have arrived: Slack's pace for edits is slower than the end of a mission."""
+    messages, quiet = thread(lab, channel, ts), 0
+    for _ in range(round(SETTLE_S / LOOK_S)):
+        time.sleep(LOOK_S)
+        newer = thread(lab, channel, ts)
+        quiet = quiet + 1 if newer == messages else 0
+        messages = newer
+        if quiet * LOOK_S >= QUIET_S:
+            break
+    return messages
 
 
 def press(lab: Lab, message: dict[str, Any], people: dict[str, str], pressed: set[tuple[str, str]]) -> None:
@@ -60,7 +75,7 @@ def text_of(message: dict[str, Any]) -> str:
 
 def name_of(lab: Lab, message: dict[str, Any]) -> str:
     names = {facts["id"]: name for name, facts in lab.slack["people"].items()}
-    names |= {facts["user_id"]: key.capitalize() for key, facts in lab.slack["apps"].items()}
+    names |= {facts["user_id"]: "QA" if key == "qa" else key.capitalize() for key, facts in lab.slack["apps"].items()}
     return names.get(str(message.get("user")), str(message.get("user")))
 
 
@@ -91,13 +106,14 @@ def count(lab: Lab, messages: list[dict[str, Any]], outcome: str, seconds: float
 
 
 def criteria(report: str) -> list[dict[str, Any]]:
-    """The report's criterion lines: a mark, number, text; evidence follows after a dash."""
+    """The report's criterion lines with the evidence line of the same number."""
+    shown = dict(re.findall(r"^• (\d+) (.*)$", report, re.MULTILINE))
     found: list[dict[str, Any]] = []
-    for line in report.splitlines():
-        match = re.match(r"\s*(✓|✗|○|–|◌)\s*(\d+)\s+(.*)", line)
-        if match:
-            text, _, evidence = match.group(3).partition(" — ")
-            found.append({"text": text, "passed": match.group(1) == "✓", "evidence": evidence})
+    for mark, number, line in re.findall(r"^(\S) (\d+) (.*)$", report, re.MULTILINE):
+        if mark == "•":
+            continue
+        text = line.partition(" — ")[0]
+        found.append({"text": text, "passed": mark == "✓", "evidence": shown.get(number, "")})
     return found
 
 

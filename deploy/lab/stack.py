@@ -204,7 +204,7 @@ def _people(lab: Lab) -> str:
     people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
     return (
         "# Written by the lab for this run.\npeople:\n"
-        f"  {people['ana']}: {{name: ana, roles: [requester]}}\n"
+        f"  {people['ana']}: {{name: ana, roles: [requester, approver]}}\n"
         f"  {people['bo']}: {{name: bo, roles: [requester, approver]}}\n"
         f"  {people['chris']}: {{name: chris, roles: [requester, approver, risk_owner, admin]}}\n"
     )
