@@ -1,7 +1,6 @@
 """Inbox to work. Two lanes of work: clicks and commands at once by any worker, everything else in order by the one holder."""
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from bot.domain.inbound import Continue, Ordered
 from bot.domain.ports import (
     Clock,
     Commit,
+    ImmediateWork,
     Inbox,
     Journal,
     LaneWork,
@@ -23,7 +23,7 @@ from bot.domain.ports import (
 )
 from bot.domain.state import Mission
 from bot.immediate import Desk
-from bot.lane import LaneRules, Visit
+from bot.lane import LaneRules, Visit, joined
 from bot.mission import fold
 from bot.router import next_wake
 from bot.turn import LaneWatch, Turns
@@ -32,6 +32,7 @@ T = TypeVar("T")
 LOG = logs.logger("engine")
 WAIT_S = 2.0  # one blocking look at the store; a stop is noticed within this
 BACK_OFF_S = 1.0  # after the store did not answer
+IMMEDIATES_AT_ONCE = 8
 KEPT = 200  # missions whose state a worker keeps in memory
 
 
@@ -52,6 +53,30 @@ class Parts:
     at_once: int
 
 
+class _Served:
+    """Pieces of work that run beside each other. One that breaks is logged and ends alone; its item comes again when
+    its lease, or its time with this worker, has run out.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None], *, what: str) -> None:
+        task = asyncio.create_task(work, name=what)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def finish(self) -> None:
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            LOG.error(logs.ITEM_FAILED, what=task.get_name(), why=f"{type(error).__name__}: {error}", exc_info=error)
+
+
 class Engine:
     """One worker. Any number may run; the store decides who holds what."""
 
@@ -61,37 +86,56 @@ class Engine:
         self._draining = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`; then finish the steps under way, leave the turns for another worker, and return."""
+        """Work until `stop`; then finish the steps under way, leave the turns for another worker, and return.
+
+        Raises what ended one of the two loops: a worker that only half works must not look alive.
+        """
         LOG.info(logs.WORKER_STARTED, worker=self._p.worker)
-        loops = [asyncio.create_task(self._immediates(stop)), asyncio.create_task(self._lanes(stop))]
-        await stop.wait()
-        self._draining.set()
-        await asyncio.gather(*loops)
+        loops = [asyncio.create_task(self._immediates()), asyncio.create_task(self._lanes())]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._draining.set()
+            stopped.cancel()
+            await asyncio.gather(*loops)
         LOG.info(logs.WORKER_STOPPED, worker=self._p.worker)
 
     # clicks, commands, STOP ------------------------------------------------------------------------------------------
 
-    async def _immediates(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _immediates(self) -> None:
+        """Several at a time: a slow look at the cluster keeps no click waiting."""
+        room, served = asyncio.Semaphore(IMMEDIATES_AT_ONCE), _Served()
+        while not self._draining.is_set():
+            await room.acquire()
             work = await self._patiently(self._p.inbox.next_immediate(self._p.worker, wait_s=WAIT_S))
             if work is None:
+                room.release()
                 continue
-            with contextlib.suppress(StoreUnavailableError):  # it comes again: at least once
-                await self._p.desk.serve(work.item)
-                await self._p.inbox.done_immediate(work)
+            served.start(self._immediate(work, room), what=work.item.kind)
+        await served.finish()
+
+    async def _immediate(self, work: ImmediateWork, room: asyncio.Semaphore) -> None:
+        try:
+            await self._p.desk.serve(work.item)
+            await self._p.inbox.done_immediate(work)
+        except StoreUnavailableError as error:  # it comes again: at least once
+            LOG.warning(logs.ITEM_FAILED, why=str(error))
+        finally:
+            room.release()
 
     # lanes -----------------------------------------------------------------------------------------------------------
 
-    async def _lanes(self, stop: asyncio.Event) -> None:
-        room = asyncio.Semaphore(self._p.at_once)
-        async with asyncio.TaskGroup() as group:
-            while not stop.is_set():
-                await room.acquire()
-                work = await self._patiently(self._p.inbox.next_lane(self._p.worker, wait_s=WAIT_S))
-                if work is None:
-                    room.release()
-                    continue
-                group.create_task(self._visit(work, room))
+    async def _lanes(self) -> None:
+        room, served = asyncio.Semaphore(self._p.at_once), _Served()
+        while not self._draining.is_set():
+            await room.acquire()
+            work = await self._patiently(self._p.inbox.next_lane(self._p.worker, wait_s=WAIT_S))
+            if work is None:
+                room.release()
+                continue
+            served.start(self._visit(work, room), what=work.lane)
+        await served.finish()
 
     async def _visit(self, work: LaneWork, room: asyncio.Semaphore) -> None:
         try:
@@ -114,19 +158,18 @@ class Engine:
         """Everything that waits in the lane, then turns, until nothing waits and nobody is next."""
         mark = await self._mark(visit.lane)
         while not self._draining.is_set() and visit.watch.alive():
+            visit.state = await self._load(visit)
+            if await self._p.rules.recover(visit):  # before any word or STOP: what ran goes into the log first
+                continue
             items = [(id_, item) for id_, item in await self._p.inbox.read(visit.lane) if id_ != mark]
             extra = [id_ for id_, item in items if isinstance(item, Continue)]
-            for id_, item in items:
-                if not isinstance(item, Continue):
-                    visit.state = await self._load(visit)
-                    await self._p.rules.handle(visit, id_, item)
+            for ids, item in joined([(id_, item) for id_, item in items if not isinstance(item, Continue)]):
+                visit.state = await self._load(visit)
+                await self._p.rules.handle(visit, ids, item)
             state = visit.state = await self._load(visit)
             if state is None:
                 await self._consume(visit, None, (mark, *extra))
                 return
-            if await self._p.rules.recover(visit):
-                continue
-            state = visit.state or state
             wake = next_wake(state)
             if state.turn is not None or wake is not None:
                 visit.state = await self._p.turns.take(state, wake, visit.token, visit.watch)
@@ -134,7 +177,7 @@ class Engine:
                 if not visit.watch.stopping():
                     continue
             if not await self._more(visit.lane, mark, extra):
-                await self._p.journal.keep(state)
+                await self._p.journal.keep(visit.state or state)
                 await self._consume(visit, state.id, (mark, *extra))
                 return
 

@@ -62,8 +62,11 @@ class Desk:
                 )
                 if request.status != "pending":
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
-            case NotCounted():
+            case NotCounted(_, _, request):
                 await self._refuse(cast.reply, answer)
+                if request is not None and request.status in {"approved", "denied"}:
+                    # Where a worker died between counting the vote and telling the lane, this is the vote once more.
+                    await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
             case _:
                 assert_never(answer)
 
@@ -105,17 +108,23 @@ class Desk:
         lane = asked.thread.lane
         mission = await self._journal.mission_of(asked.thread)
         dropped = await self._inbox.clear(lane)
+        if not asked.clear:
+            # The item first: whoever takes the lane between the two finds one or the other. It goes there without a
+            # mission as well: one may just be opening.
+            await self._inbox.put(lane, asked)
         if asked.clear or mission is None:
-            text = f"Cleared: {dropped} waiting messages dropped." if mission else "There is no mission in this thread."
+            nothing = "There is no mission in this thread."
+            text = f"Cleared: {dropped} waiting messages dropped." if mission or dropped else nothing
             key = f"clear:{asked.reply.message_ts or asked.reply.trigger}"
             await self._outbox.put(Post(key, asked.thread, WATCHBILL, Private(asked.user, text)))
+        if asked.clear:
             return
         count = await self._leases.raise_stop(lane, asked.user)
         for request in await self._gate.cancel_all(asked.thread, "STOP was pressed"):
             await self._outbox.put(Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request)))
-        text = STOP_WORDS if count < 2 else "Forced: what still runs is ended now."
-        await self._outbox.put(Post(f"stop:{mission}:{min(count, 2)}", asked.thread, WATCHBILL, Notice(text)))
-        await self._inbox.put(lane, asked)
+        if mission is not None:
+            text = STOP_WORDS if count < 2 else "Forced: what still runs is ended now."
+            await self._outbox.put(Post(f"stop:{mission}:{min(count, 2)}", asked.thread, WATCHBILL, Notice(text)))
 
 
 def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:

@@ -1,7 +1,8 @@
 """What the holder of a lane does with each item that waits in it. Every item is consumed by the commit that answers it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol, assert_never
 
 from bot.agents.persona import Persona
@@ -12,12 +13,15 @@ from bot.domain.calls import ToolResult
 from bot.domain.ids import InboxId, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.inbound import AnswerGiven, Continue, DeadlineReached, ExtendAsked, Ordered, Said, Settled, StopAsked
 from bot.domain.people import Role
-from bot.domain.ports import Approvals, Clock, Commit, Environments, Journal, People, Scope, Watch
+from bot.domain.ports import Approvals, Clock, Commit, Deadline, Environments, Journal, People, Scope, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Private, QuestionCard
 from bot.domain.state import Mission, OpenQuestion
 from bot.mission import applied, fold
 from bot.router import addressed
 from bot.turn import LaneWatch
+
+Ids = tuple[InboxId, ...]  # the items that one answer consumes
+REARM_S = 5.0  # a deadline that came before its time, by another clock, comes again after this
 
 
 @dataclass(slots=True)
@@ -28,6 +32,22 @@ class Visit:
     token: Token
     watch: LaneWatch
     state: Mission | None = None
+
+
+class Stopping:
+    """The Watch of a lane where STOP was pressed, whatever the count says: nothing that was not begun begins."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def progress(self, *parts: str) -> None:
+        await self._watch.progress(*parts)
+
+    def stopping(self) -> int:
+        return max(1, self._watch.stopping())
+
+    def alive(self) -> bool:
+        return self._watch.alive()
 
 
 class Gate(Protocol):
@@ -63,23 +83,23 @@ class LaneRules:
     async def mission_in(self, lane: LaneKey) -> MissionId | None:
         return await self._journal.mission_of(_thread(lane))
 
-    async def handle(self, visit: Visit, item_id: InboxId, item: Ordered) -> None:
-        """Answer one item and consume it in the same commit."""
+    async def handle(self, visit: Visit, ids: Ids, item: Ordered) -> None:
+        """Answer one item (or a run of messages joined into one) and consume it in the same commit."""
         match item:
             case Said():
-                await self._said(visit, item_id, item)
+                await self._said(visit, ids, item)
             case AnswerGiven():
-                await self._answered(visit, item_id, item)
+                await self._answered(visit, ids, item)
             case ExtendAsked():
-                await self._extended(visit, item_id, item)
+                await self._extended(visit, ids, item)
             case Settled():
-                await self._settled(visit, item_id, item)
+                await self._settled(visit, ids, item)
             case DeadlineReached():
-                await self._due(visit, item_id, item)
+                await self._due(visit, ids, item)
             case StopAsked():
-                await self._stopped(visit, item_id, item)
+                await self._stopped(visit, ids, item)
             case Continue():
-                await self._write(visit, item_id)
+                await self._write(visit, ids)
             case _:
                 assert_never(item)
 
@@ -93,31 +113,35 @@ class LaneRules:
             visit.watch.at(state, request.asked_by)
             scope = Scope(state, request.asked_by, state.turns, self._clock.now())
             settlement = await self._gate.recover(request, scope, visit.watch)
-            await self._record_settlement(visit, None, settlement)
-        settled = [r for r in state.requests if not any(b.id == r for b in begun)]
-        return await self._forgotten(visit, settled) or bool(begun)
+            await self._record_settlement(visit, (), settlement)
+        return await self._forgotten(visit) or bool(begun)
 
     # messages --------------------------------------------------------------------------------------------------------
 
-    async def _said(self, visit: Visit, item_id: InboxId, said: Said) -> None:
+    async def _said(self, visit: Visit, ids: Ids, said: Said) -> None:
         human = await self._people.human(said.user)
         state = visit.state
         if state is None and not said.to:
-            await self._write(visit, item_id)
+            await self._write(visit, ids)
         elif not human.may(Role.REQUESTER, Role.ADMIN, Role.APPROVER, Role.RISK_OWNER):
-            await self._tell(visit, item_id, said, f"You are not listed for this crew ({human.standing}), so it does not "
+            await self._tell(visit, ids, said, f"You are not listed for this crew ({human.standing}), so it does not "
                              "act on your messages. STOP works for everyone. An admin adds people in people.yaml.")  # fmt: skip
+        elif state is None and not human.may(Role.REQUESTER, Role.ADMIN):
+            await self._tell(visit, ids, said, "Starting a mission takes the role requester. "
+                             "An admin adds it in people.yaml.")  # fmt: skip
         elif state is None:
-            await self._open(visit, item_id, said)
+            await self._open(visit, ids, said)
         elif state.ended:
-            await self._tell(visit, item_id, said, f"Mission {state.id} is over ({state.ended}). "
+            await self._tell(visit, ids, said, f"Mission {state.id} is over ({state.ended}). "
                              "For something new, mention @Architect in a new message.")  # fmt: skip
+        elif said.edited and said.ts == state.thread.ts and said.user == state.requester:
+            await self._write(visit, ids, log.RequestAmended(said.user, said.text))
         else:
-            to = addressed(said, frozenset(self._personas))
             text = f"(edited) {said.text}" if said.edited else said.text
-            await self._write(visit, item_id, log.HumanSaid(said.user, text, to, said.ts))
+            to = addressed(said, frozenset(self._personas))
+            await self._write(visit, ids, *(log.HumanSaid(said.user, text, name, said.ts) for name in to))
 
-    async def _open(self, visit: Visit, item_id: InboxId, said: Said) -> None:
+    async def _open(self, visit: Visit, ids: Ids, said: Said) -> None:
         environment = self._environments.of("estate", self._estate)
         opening = log.MissionOpened(
             mission=MissionId(""),
@@ -126,173 +150,217 @@ class LaneRules:
             requester=said.user,
             thread=said.thread,
             request=said.text,
-            addressed=addressed(said, frozenset(self._personas)),
+            addressed=addressed(said, frozenset(self._personas))[0],
         )
-        _, entries = await self._journal.open(visit.token, opening, Commit(consumed=(item_id,)))
+        _, entries = await self._journal.open(visit.token, opening, Commit(consumed=ids))
         visit.state = fold(entries)
         await self._show(visit)
 
-    async def _tell(self, visit: Visit, item_id: InboxId, said: Said, text: str) -> None:
+    async def _tell(self, visit: Visit, ids: Ids, said: Said, text: str) -> None:
         post = Post(f"tell:{said.ts}", said.thread, WATCHBILL, Private(said.user, text))
-        await self._write(visit, item_id, posts=(post,))
+        await self._write(visit, ids, posts=(post,))
 
     # questions, budget ----------------------------------------------------------------------------------------------
 
-    async def _answered(self, visit: Visit, item_id: InboxId, given: AnswerGiven) -> None:
+    async def _answered(self, visit: Visit, ids: Ids, given: AnswerGiven) -> None:
         state = visit.state
         question = state.questions.get(given.question) if state else None
         human = await self._people.human(given.reply.user)
         if state is None or question is None:
-            await self._private(visit, item_id, given.reply.user, "This question is answered already.")
+            await self._private(visit, ids, given.reply.user, "This question is answered already.")
         elif not human.may(Role.REQUESTER, Role.ADMIN, Role.APPROVER, Role.RISK_OWNER):
-            await self._private(visit, item_id, given.reply.user, "Only people listed for this crew may answer.")
+            await self._private(visit, ids, given.reply.user, "Only people listed for this crew may answer.")
         else:
-            option = (
-                question.options[given.option]
-                if given.option is not None and given.option < len(question.options)
-                else ""
-            )
-            await self._close(visit, item_id, question, option or given.answer, given.reply.user)
+            chosen = range(len(question.options))
+            option = question.options[given.option] if given.option is not None and given.option in chosen else ""
+            answer = option or given.answer.strip()
+            if answer:
+                await self._close(visit, ids, question, answer, given.reply.user)
+            else:
+                await self._private(visit, ids, given.reply.user, "That answer was empty. Press a button or write one.")
 
-    async def _close(self, visit: Visit, item_id: InboxId, question: OpenQuestion, answer: str, by: str) -> None:
+    async def _close(self, visit: Visit, ids: Ids, question: OpenQuestion, answer: str, by: str) -> None:
         state = visit.state
         if state is None:
             return
+        entry = log.QuestionAnswered(question.question, answer, by)
+        await self._write(visit, ids, entry, posts=(self._closed_card(state, question, answer, by),))
+
+    def _closed_card(self, state: Mission, question: OpenQuestion, answer: str, by: str) -> Post:
         card = QuestionCard(question.question, self._titles(question.by), state.requester, question.text, question.options,
                             question.default, question.deadline, answer, by)  # fmt: skip
-        post = Post(f"question:{question.question}", state.thread, WATCHBILL, card)
-        entry = log.QuestionAnswered(question.question, answer, by)
-        await self._write(visit, item_id, entry, posts=(post,))
+        return Post(f"question:{question.question}", state.thread, WATCHBILL, card)
 
-    async def _extended(self, visit: Visit, item_id: InboxId, asked: ExtendAsked) -> None:
+    async def _extended(self, visit: Visit, ids: Ids, asked: ExtendAsked) -> None:
         state, user = visit.state, asked.reply.user
         human = await self._people.human(user)
         if state is None or state.parked != "budget":
-            await self._private(visit, item_id, user, "This budget is not exhausted, or was extended already.")
+            await self._private(visit, ids, user, "This budget is not exhausted, or was extended already.")
         elif not human.may(*self._extenders):
-            await self._private(visit, item_id, user, "You may not extend a budget (policies/limits.yaml: extend).")
+            await self._private(visit, ids, user, "You may not extend a budget (policies/limits.yaml: extend).")
         else:
+            waits = any(wake.cause == "noted" for wake in state.wakes)  # the agent whose turn broke off
             note = log.Noted(state.last_persona, "The budget was extended. Go on.", "extended")
-            await self._write(visit, item_id, log.BudgetExtended(user, self._extend_factor), note)
+            extended = log.BudgetExtended(user, self._extend_factor)
+            await self._write(visit, ids, extended, *(() if waits else (note,)))
             await self._show(visit)
 
     # approvals -------------------------------------------------------------------------------------------------------
 
-    async def _settled(self, visit: Visit, item_id: InboxId, settled: Settled) -> None:
+    async def _settled(self, visit: Visit, ids: Ids, settled: Settled) -> None:
         state = visit.state
         if state is None or settled.request not in state.requests:
-            await self._write(visit, item_id)
+            await self._write(visit, ids)
             return
-        await self._settle(visit, item_id, settled.request)
+        await self._settle(visit, ids, settled.request)
 
-    async def _settle(self, visit: Visit, item_id: InboxId | None, request: RequestId) -> None:
+    async def _settle(self, visit: Visit, ids: Ids, request: RequestId, watch: Watch | None = None) -> None:
         state = visit.state
         if state is None:
             return
         by = state.requests[request].by
         visit.watch.at(state, by)
         scope = Scope(state, by, state.turns, self._clock.now())
-        settlement = await self._gate.settle(request, visit.token, scope, visit.watch)
-        await self._record_settlement(visit, item_id, settlement)
+        settlement = await self._gate.settle(request, visit.token, scope, watch or visit.watch)
+        await self._record_settlement(visit, ids, settlement)
 
-    async def _forgotten(self, visit: Visit, requests: list[RequestId]) -> bool:
-        """Requests that ended while their item was lost with a worker: settle or record them now."""
+    async def _forgotten(self, visit: Visit, *, approved_too: bool = False) -> bool:
+        """Requests that ended while their item was lost with a worker: record them now. An approved one is left to its
+        item, which the desk brings until it is served; at STOP it is voided here.
+        """
         found = False
-        for request in requests:
+        for request in list(visit.state.requests if visit.state else ()):
             stored = await self._approvals.get(request)
-            if stored is not None and stored.status in {"done", "unknown_outcome"}:
-                result = await self._approvals.result(request)
-                if result is not None:
-                    await self._record_settlement(visit, None, Settlement(stored, result))
-                    found = True
+            waits = stored is None or stored.status == "pending" or (stored.status == "approved" and not approved_too)
+            if not waits and visit.state is not None and request in visit.state.requests:
+                await self._settle(visit, (), request, Stopping(visit.watch))
+                found = True
         return found
 
-    async def _record_settlement(self, visit: Visit, item_id: InboxId | None, settlement: Settlement) -> None:
+    async def _record_settlement(self, visit: Visit, ids: Ids, settlement: Settlement) -> None:
         state = visit.state
         if state is None:
             return
         request, result = settlement.request, settlement.result
-        if request.status == "pending" or request.id not in state.requests:
-            await self._write(visit, item_id)
+        if request.status == "pending":
+            await self._write(visit, ids)
             return
         wanted = "deny" if request.status == "denied" else "approve"
         by = tuple(vote.user for vote in request.votes if vote.ballot == wanted)
         returned = log.ToolReturned(state.turns, request.asked_by, request.effect.cls, result, request.id)
         ended = log.ApprovalEnded(request.id, request.status, by, request.note)
-        entries: tuple[log.Entry, ...] = (returned, ended)
+        entries: tuple[log.Entry, ...] = (returned, *settlement.entries, ended)
         posts = [Post(f"request:{request.id}", state.thread, WATCHBILL, self._gate.card(request, result))]
         if request.status == "unknown_outcome":
             text = f"Request {request.short}: the outcome is unknown. {result.text}"
             orphans = tuple(f"exists and is not in the state: {name}" for name in settlement.orphans)
             posts.append(Post(f"unknown:{request.id}", state.thread, WATCHBILL, Notice(text, "\n".join(orphans))))
             entries = (*entries, log.Parked("unknown_outcome", text))
+        if request.id not in state.requests:
+            entries = ()  # the log has its end already; people still see what became of it
         if result.artifact and result.status != "ok" and request.status == "done":
             body = File(result.artifact, f"{result.tool}-{request.short}.txt", f"{request.effect.title}: full output")
             posts.append(Post(f"output:{request.id}", state.thread, WATCHBILL, body))
-        await self._write(visit, item_id, *entries, posts=tuple(posts))
+        await self._write(visit, ids, *entries, posts=tuple(posts))
         await self._show(visit)
 
-    async def _due(self, visit: Visit, item_id: InboxId, due: DeadlineReached) -> None:
+    async def _due(self, visit: Visit, ids: Ids, due: DeadlineReached) -> None:
         state = visit.state
         if state is None:
-            await self._write(visit, item_id)
+            await self._write(visit, ids)
             return
         question = next((q for key, q in state.questions.items() if key == due.subject), None)
         if due.what == "question" and question is not None:
-            await self._close(visit, item_id, question, question.options[question.default], "")
+            await self._close(visit, ids, question, question.options[question.default], "")
             return
         request = RequestId(due.subject)
-        expired = await self._gate.expire(request) if due.what == "request" and request in state.requests else None
+        expired = await self._gate.expire(request) if request in state.requests else None
         if expired is None or expired.status != "expired":
-            await self._write(visit, item_id)
+            await self._write(visit, ids, deadlines=await self._rearmed(visit, request))
             return
         text = f"Request {expired.short} expired without a decision: {expired.effect.title}. Nothing ran."
-        result = ToolResult(expired.prepared.call.id, expired.prepared.call.tool, "denied", f"{text} Nobody denied it.")
+        result = ToolResult(
+            expired.prepared.call.id, expired.prepared.call.tool, "refused", f"{text} Nobody denied it."
+        )
         returned = log.ToolReturned(state.turns, expired.asked_by, expired.effect.cls, result, expired.id)
         ended = log.ApprovalEnded(expired.id, "expired", (), expired.note)
         card = Post(f"request:{expired.id}", state.thread, WATCHBILL, self._gate.card(expired))
         notice = Notice(text, f"The mission is parked. Say “@{self._titles(expired.asked_by)} go on” to ask again.")
         post = Post(f"expired:{expired.id}", state.thread, WATCHBILL, notice)
-        await self._write(visit, item_id, returned, ended, log.Parked("approval_expired", text), posts=(card, post))
+        await self._write(visit, ids, returned, ended, log.Parked("approval_expired", text), posts=(card, post))
         await self._show(visit)
+
+    async def _rearmed(self, visit: Visit, request: RequestId) -> tuple[Deadline, ...]:
+        """The deadline once more, where it came before the request was due: the store's clock is not this one."""
+        stored = await self._approvals.get(request)
+        if stored is None or stored.status != "pending":
+            return ()
+        at = max(stored.expires_at, self._clock.now() + timedelta(seconds=REARM_S))
+        return (Deadline(visit.lane, "request", request, at),)
 
     # STOP ------------------------------------------------------------------------------------------------------------
 
-    async def _stopped(self, visit: Visit, item_id: InboxId, asked: StopAsked) -> None:
+    async def _stopped(self, visit: Visit, ids: Ids, asked: StopAsked) -> None:
+        if visit.state is not None and not visit.state.ended and not asked.clear:
+            await self._forgotten(visit, approved_too=True)
         state = visit.state
         if state is None or state.ended or asked.clear:
-            await self._write(visit, item_id)
+            await self._write(visit, ids)
             return
         left = f"{state.created} created, {state.changed} changed, {state.destroyed} destroyed by this mission so far"
         where = f"{self._titles(state.turn.persona)} held the turn" if state.turn else "nobody held the turn"
         text = f"stopped by {asked.user}: {where}; {left}"
-        await self._write(visit, item_id, log.StopPressed(asked.user), log.MissionEnded("stopped", text))
-        if visit.state is not None:
-            notice = Notice(
-                f"Mission {state.id} is stopped. {where}; {left}.", "Nothing new starts. What exists stays."
-            )
-            stop = Post(f"stopped:{state.id}", state.thread, WATCHBILL, notice)
-            final = report(visit.state, self._clock.now(), code=f"branch missions/{state.id}")
-            await self._write(visit, None, posts=(stop, final))
+        notice = Notice(f"Mission {state.id} is stopped. {where}; {left}.", "Nothing new starts. What exists stays.")
+        over = replace(state, turn=None, ended="stopped")
+        posts = (
+            *(
+                self._closed_card(state, question, "no longer asked: STOP", asked.user)
+                for question in state.questions.values()
+            ),
+            Post(f"stopped:{state.id}", state.thread, WATCHBILL, notice),
+            report(over, self._clock.now(), code=f"branch missions/{state.id}"),
+        )
+        await self._write(visit, ids, log.StopPressed(asked.user), log.MissionEnded("stopped", text), posts=posts)
         await self._show(visit)
 
     # writing ---------------------------------------------------------------------------------------------------------
 
     async def _show(self, visit: Visit) -> None:
         if visit.state is not None:
-            await self._write(visit, None, posts=(mission_card(visit.state, self._titles, self._limit_usd),))
+            await self._write(visit, (), posts=(mission_card(visit.state, self._titles, self._limit_usd),))
 
-    async def _private(self, visit: Visit, item_id: InboxId, user: UserId, text: str) -> None:
-        post = Post(f"tell:{item_id}", _thread(visit.lane), WATCHBILL, Private(user, text))
-        await self._write(visit, item_id, posts=(post,))
+    async def _private(self, visit: Visit, ids: Ids, user: UserId, text: str) -> None:
+        post = Post(f"tell:{ids[0]}", _thread(visit.lane), WATCHBILL, Private(user, text))
+        await self._write(visit, ids, posts=(post,))
 
     async def _write(
-        self, visit: Visit, item_id: InboxId | None, *entries: log.Entry, posts: tuple[Post, ...] = ()
-    ) -> None:
-        commit = Commit(entries=entries, posts=posts, consumed=() if item_id is None else (item_id,))
+        self, visit: Visit, ids: Ids, *entries: log.Entry, posts: tuple[Post, ...] = (), deadlines: tuple[Deadline, ...] = ()
+    ) -> None:  # fmt: skip
+        commit = Commit(entries=entries, posts=posts, consumed=ids, deadlines=deadlines)
         mission = visit.state.id if visit.state else None
         for logged in await self._journal.commit(visit.token, mission, commit):
             visit.state = applied(visit.state, logged) if visit.state else None
+
+
+def joined(items: Sequence[tuple[InboxId, Ordered]]) -> list[tuple[Ids, Ordered]]:
+    """What waits, with the lines that one author wrote in a row as one message: they get one turn (rule 4).
+
+    A line that mentions somebody else, or changes an earlier one, stands alone.
+    """
+    found: list[tuple[Ids, Ordered]] = []
+    for id_, item in items:
+        last = found[-1][1] if found else None
+        if isinstance(item, Said) and isinstance(last, Said) and _goes_on(last, item):
+            whole = replace(last, text=f"{last.text}\n{item.text}", to=last.to or item.to)
+            found[-1] = ((*found[-1][0], id_), whole)
+        else:
+            found.append(((id_,), item))
+    return found
+
+
+def _goes_on(last: Said, said: Said) -> bool:
+    plain = not (last.edited or said.edited) and last.user == said.user
+    return plain and (not said.to or not last.to or said.to == last.to)
 
 
 def _thread(lane: LaneKey) -> Thread:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from bot.domain import log
-from bot.domain.contract import Criterion, Verdict, Waiver
+from bot.domain.contract import Criterion, Waiver
 from bot.domain.ids import CallId, PersonaName, UserId
 from bot.domain.log import Logged
 from bot.domain.state import (
@@ -74,11 +74,11 @@ def applied(state: Mission, logged: Logged) -> Mission:
 
 
 def mark_of(state: Mission, criterion: Criterion) -> Mark:
-    """Where a criterion stands. Evidence older than the last change no longer counts (rule 8)."""
+    """Where a criterion stands. Only evidence newer than the last change counts (rule 8)."""
     if criterion.number in state.waivers:
         return "waived"
     shown = state.evidence.get(criterion.number)
-    if shown is None or shown.ordinal < state.last_change:
+    if shown is None or shown.ordinal <= state.last_change:
         return "open"
     return shown.evidence.outcome
 
@@ -91,20 +91,9 @@ def outcome_of(state: Mission) -> Literal["done", "partial"] | None:
     return "partial" if "unverifiable" in marks else "done"
 
 
-def blocking(state: Mission, verdict: Verdict, threshold: int, rank: dict[str, int]) -> tuple[str, ...]:
-    """Fingerprints of the verdict's findings that block: open, not accepted by a human, at or above the threshold."""
-    return tuple(
-        finding.fingerprint
-        for finding in verdict.findings
-        if finding.status == "open"
-        and rank[finding.severity] >= threshold
-        and state.findings.get(finding.fingerprint, finding).status == "open"
-    )
-
-
 def waiting(state: Mission) -> bool:
     """True while only people can move the mission on."""
-    return not state.ended and state.turn is None and not state.wakes
+    return not state.ended and state.turn is None and (bool(state.parked) or not state.wakes)
 
 
 def _apply(state: Mission, logged: Logged) -> Mission:
@@ -145,11 +134,11 @@ def _heard(state: Mission, logged: Logged) -> Mission:
     match logged.entry:
         case log.RequestAmended(by, text):
             wake = Wake(f"{logged.id}", PersonaName("architect"), f"Amendment: {text}", "said", frozenset({by}))
-            return replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake), parked="")
+            state = replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake))
+            return _moved_on(state, Line(by, f"(amends the request) {text}"))
         case log.HumanSaid(by, text, to, _):
             wake = Wake(f"{logged.id}", to, text, "said", frozenset({by}))
-            talk = _talk(state, by, text)
-            return replace(state, wakes=(*state.wakes, wake), talk=talk, progress=state.progress + 1, parked="")
+            return _moved_on(replace(state, wakes=(*state.wakes, wake)), Line(by, text))
         case log.Noted(to, text, why):
             at = state.progress if why == "returned" else state.returned_at
             wake = Wake(f"{logged.id}", to, text, "noted")
@@ -168,9 +157,8 @@ def _turned(state: Mission, entry: log.TurnStarted | log.ModelAsked | log.ModelR
             exchanges = dict(state.exchanges)
             if wake is not None:
                 exchanges[persona] = _exchange(state, wake)
-            return replace(
-                state, turn=ActiveTurn(turn, persona), turns=turn, last_persona=persona, wakes=rest, exchanges=exchanges
-            )
+            active = ActiveTurn(turn, persona, since=state.ordinal)
+            return replace(state, turn=active, turns=turn, last_persona=persona, wakes=rest, exchanges=exchanges)
         case log.ModelAsked(_, persona):
             return _spent(state, persona, Spend(steps=1))
         case log.ModelReplied():
@@ -206,11 +194,9 @@ def _returned(state: Mission, entry: log.ToolReturned) -> Mission:
         digest=result.digest,
         persona=entry.persona,
     )
-    results = {**state.results, result.call: record}
-    for old in list(results)[: max(0, len(results) - RESULTS_KEPT)]:
-        del results[old]
-    state = replace(state, results=results)
-    if not result.changed:
+    results = {call: old for call, old in state.results.items() if call != result.call}
+    state = replace(state, results=_kept(state, {**results, result.call: record}))
+    if not (result.changed or result.status == "unknown_outcome"):
         return state
     counts = [_count(result.facts.get(name)) for name in ("created", "changed", "destroyed")]
     return replace(
@@ -220,14 +206,27 @@ def _returned(state: Mission, entry: log.ToolReturned) -> Mission:
         created=state.created + counts[0],
         changed=state.changed + counts[1],
         destroyed=state.destroyed + counts[2],
-        applied=(*state.applied, *_texts(result.facts.get("exists"))),
+        applied=tuple(dict.fromkeys((*state.applied, *_texts(result.facts.get("exists"))))),
     )
+
+
+def _kept(state: Mission, results: dict[CallId, CallRecord]) -> dict[CallId, CallRecord]:
+    """The newest results, and whatever their age those that somebody's last step still waits for."""
+    if len(results) <= RESULTS_KEPT:
+        return results
+    steps = (exchange.items[-1] for exchange in state.exchanges.values() if exchange.items)
+    needed = {call.id for step in steps if isinstance(step, StepItem) for call in step.calls}
+    newest = set(list(results)[-RESULTS_KEPT:])
+    return {
+        call: record for call, record in results.items() if call in newest or call in needed or record.status == "held"
+    }
 
 
 def _spoken(state: Mission, logged: Logged) -> Mission:
     match logged.entry:
         case log.Spoke(_, persona, text):
-            return replace(state, talk=_talk(state, persona, text))
+            turn = state.turn and replace(state.turn, spoke=text)
+            return replace(state, talk=_talk(state, persona, text), turn=turn)
         case log.HandedOff(_, by, to, task, _, fingerprint):
             wake = Wake(f"{logged.id}", to, f"From {by}: {task}", "handed_off", _humans(state, by))
             records = (*state.hand_offs, HandOffRecord(fingerprint, to, task, state.progress))[-HAND_OFFS_KEPT:]
@@ -268,7 +267,8 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
     if asked is None:
         return state
     rest = {key: value for key, value in state.requests.items() if key != entry.request}
-    wake = Wake(f"{logged.id}", asked.by, _settled_text(state, asked, entry), "settled")
+    text = _settled_text(state, asked, entry)
+    wake = Wake(f"{logged.id}", asked.by, text, "settled")
     state = replace(state, requests=rest, progress=state.progress + 1)
     match entry.status:
         case "done" | "unknown_outcome":
@@ -281,7 +281,8 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
             state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial))
         case _:
             pass
-    if entry.status == "cancelled" or state.ended or state.stopped_by:
+    sees_it = not text and state.turn is not None and state.turn.persona == asked.by  # it goes on after a crash
+    if entry.status == "cancelled" or state.ended or state.stopped_by or sees_it:
         return state
     return replace(state, wakes=(*state.wakes, wake))
 
@@ -332,11 +333,12 @@ def _exchange(state: Mission, wake: Wake) -> Exchange:
     pending = old is not None and any(_held(state, call.id) for call in old.calls)
     heard = (HeardItem(wake.text),) if wake.text else ()
     goes_on = wake.cause in {"settled", "answered", "noted"} or pending
+    handed = wake.cause == "handed_off"
+    giver = PersonaName(wake.text.removeprefix("From ").split(":", 1)[0]) if handed else None
     if old is not None and goes_on:
-        return replace(old, items=(*old.items, *heard), humans=old.humans | wake.humans)
-    giver = state.hand_offs[-1] if wake.cause == "handed_off" and state.hand_offs else None
-    handed_by = PersonaName(wake.text.removeprefix("From ").split(":", 1)[0]) if giver else None
-    return Exchange(wake.persona, heard, wake.humans, handed_by)
+        giver = giver or old.handed_by
+        return replace(old, items=(*old.items, *heard), humans=old.humans | wake.humans, handed_by=giver)
+    return Exchange(wake.persona, heard, wake.humans, giver)
 
 
 def _held(state: Mission, call: str) -> bool:
@@ -347,6 +349,12 @@ def _held(state: Mission, call: str) -> bool:
 def _humans(state: Mission, persona: PersonaName) -> frozenset[UserId]:
     exchange = state.exchanges.get(persona)
     return exchange.humans if exchange else frozenset()
+
+
+def _moved_on(state: Mission, line: Line) -> Mission:
+    """A human's words end a park and count as something new. Said to two agents, they stand in the talk once."""
+    talk = state.talk if state.talk[-1:] == (line,) else _talk(state, line.who, line.text)
+    return replace(state, talk=talk, progress=state.progress + 1, parked="", parked_text="")
 
 
 def _talk(state: Mission, who: str, text: str) -> tuple[Line, ...]:
@@ -366,7 +374,7 @@ def _add(one: Spend, other: Spend) -> Spend:
 
 def _clocked(state: Mission, at: datetime) -> Mission:
     """Count the time in which only people could move the mission on."""
-    idle = waiting(state) and bool(state.requests or state.questions)
+    idle = waiting(state)
     if idle and state.waiting_since is None:
         return replace(state, waiting_since=at)
     if not idle and state.waiting_since is not None:

@@ -14,9 +14,12 @@ def next_wake(state: Mission) -> Wake | None:
     return state.wakes[0] if state.wakes else None
 
 
-def addressed(said: Said, personas: frozenset[PersonaName]) -> PersonaName:
-    """The first persona that a human's message mentions; without one, the Architect."""
-    return next((PersonaName(name) for name in said.to if PersonaName(name) in personas), ARCHITECT)
+def addressed(said: Said, personas: frozenset[PersonaName]) -> tuple[PersonaName, ...]:
+    """The personas that a human's message mentions, first mention first; without one, the Architect. Each gets a turn,
+    one after the other.
+    """
+    found = dict.fromkeys(PersonaName(name) for name in said.to if PersonaName(name) in personas)
+    return tuple(found) or (ARCHITECT,)
 
 
 def goes_back_to(state: Mission, persona: PersonaName) -> PersonaName | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from bot import log as logs
@@ -96,18 +97,20 @@ class LaneWatch:
             await self._outbox.put(post)
 
     async def _keep(self) -> None:
-        waited = 0.0
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        pause = min(POLL_S, self._ttl_s / 6)
         while True:
-            await asyncio.sleep(POLL_S)
-            waited += POLL_S
+            await asyncio.sleep(pause)
+            asked = loop.time()
             try:
                 self._stops = await self._leases.stops(self._token.lane)
-                if waited >= self._ttl_s / 3:
+                if asked - renewed >= self._ttl_s / 3:
                     self._alive = await self._leases.renew(self._token, self._ttl_s)
-                    waited = 0.0
+                    renewed = asked
             except StoreUnavailableError:
-                # The lease may end meanwhile; after its time nobody may believe that it is held.
-                self._alive = waited < self._ttl_s
+                # An answer can be long in coming. After the lease's time nobody may believe that it is held.
+                self._alive = self._alive and loop.time() - renewed < self._ttl_s
 
 
 class Turns:
@@ -151,54 +154,51 @@ class Turns:
             return Failed(f"the turn broke off: {type(error).__name__}. The log has the details.")
 
     async def _end(self, hold: Hold, outcome: Outcome) -> None:
-        entries, posts = await self._consequences(hold, outcome)
+        """How the turn ended and everything that follows from it are one commit: no crash comes between."""
+        state = hold.state
+        ended = log.TurnEnded(hold.turn, hold.persona, *_how(outcome))
+        settled = None if state.wakes else outcome_of(state)
+        if settled:
+            over = replace(state, turn=None, ended=settled)
+            entries = (ended, log.MissionEnded(settled, f"every criterion is settled: {settled}"))
+            posts = (report(over, self._clock.now(), code=f"branch missions/{state.id}"),)
+        else:
+            more, posts = self._consequences(hold, outcome)
+            entries, posts = (ended, *more), (*await self._approval_posts(hold), *posts)
         await hold.record(*entries, posts=posts)
-        ended = outcome_of(hold.state)
-        if ended and not hold.state.wakes and not hold.state.ended:
-            await hold.record(log.MissionEnded(ended, f"every criterion is settled: {ended}"))
-            code = f"branch missions/{hold.state.id}"
-            await hold.record(posts=(report(hold.state, self._clock.now(), code=code),))
-        for what, text in self._warn(hold.state, hold.persona):
-            notice = Post(f"warn:{hold.state.id}:{what}", hold.state.thread, WATCHBILL, Notice(text))
-            await hold.record(log.BudgetWarned(what), posts=(notice,))
+        if hold.state.parked != "budget" and not hold.state.ended:
+            for what, text in self._warn(hold.state, hold.persona):
+                notice = Post(f"warn:{state.id}:{what}:{state.factor}", state.thread, WATCHBILL, Notice(text))
+                await hold.record(log.BudgetWarned(what), posts=(notice,))
         await hold.record(posts=(self._card(hold.state),))
-        LOG.info(logs.TURN_ENDED, mission=hold.state.id, turn=hold.state.turns, how=type(outcome).__name__)
+        LOG.info(logs.TURN_ENDED, mission=state.id, turn=hold.state.turns, how=type(outcome).__name__)
 
-    async def _consequences(self, hold: Hold, outcome: Outcome) -> tuple[tuple[log.Entry, ...], tuple[Post, ...]]:
-        state, persona, turn = hold.state, hold.persona, hold.turn
+    def _consequences(self, hold: Hold, outcome: Outcome) -> tuple[tuple[log.Entry, ...], tuple[Post, ...]]:
+        state, persona = hold.state, hold.persona
+        again = log.Noted(persona, "Your last turn broke off. Go on where you were.", "recovered")
+        key = f"parked:{state.id}:{state.ordinal}"
         match outcome:
             case SpokeOut(text):
-                ended = log.TurnEnded(turn, persona, "spoke")
                 giver = goes_back_to(state, persona)
-                if giver is None or outcome_of(state):
-                    return (ended,), ()
+                if giver is None:
+                    return (), ()
                 note = f"{self._titles(persona)} ended its turn without hand_off. It said: {text}"
-                return (ended, log.Noted(giver, note, "returned")), ()
-            case HandedOver():
-                return (log.TurnEnded(turn, persona, "handed_off"),), ()
-            case AskedHuman():
-                return (log.TurnEnded(turn, persona, "asked"),), ()
-            case Suspended(requests):
-                return (log.TurnEnded(turn, persona, "suspended"),), await self._approval_posts(requests)
-            case LimitReached(what, text):
-                parked = log.Parked("budget", text)
-                key = f"parked:{state.id}:{state.ordinal}"
-                notice = Post(key, state.thread, WATCHBILL, Notice(text, button="extend", mission=state.id))
-                return (log.TurnEnded(turn, persona, "limit_reached", what), parked), (notice,)
+                return (log.Noted(giver, note, "returned"),), ()
+            case LimitReached(_, text):
+                notice = Notice(text, button="extend", mission=state.id)
+                return (again, log.Parked("budget", text)), (Post(key, state.thread, WATCHBILL, notice),)
             case Failed(text):
-                parked = log.Parked("model_unavailable", text)
-                notice = Notice(
-                    f"{self._titles(persona)} cannot go on: {text}", "Say something in this thread to try again."
-                )
-                post = Post(f"parked:{state.id}:{state.ordinal}", state.thread, WATCHBILL, notice)
-                return (log.TurnEnded(turn, persona, "failed", text), parked), (post,)
-            case Stopped():
-                return (log.TurnEnded(turn, persona, "stopped"),), ()
+                said = f"{self._titles(persona)} cannot go on: {text}"
+                notice = Notice(said, "Say something in this thread to try again.")
+                return (again, log.Parked("model_unavailable", text)), (Post(key, state.thread, WATCHBILL, notice),)
+            case HandedOver() | AskedHuman() | Suspended() | Stopped():
+                return (), ()
         assert_never(outcome)
 
-    async def _approval_posts(self, requests: tuple[RequestId, ...]) -> tuple[Post, ...]:
+    async def _approval_posts(self, hold: Hold) -> tuple[Post, ...]:
+        """The cards of whatever this agent waits for, however its turn ended: a hand-off may stand beside a held call."""
         posts: list[Post] = []
-        for request in requests:
+        for request in (open_.request for open_ in hold.state.requests.values() if open_.by == hold.persona):
             found = await self._cards.card_of(request)
             if found is not None:
                 posts.append(Post(f"request:{request}", found[0].thread, WATCHBILL, found[1]))
@@ -206,3 +206,22 @@ class Turns:
 
     def _card(self, state: Mission) -> Post:
         return mission_card(state, self._titles, self._limit_usd)
+
+
+def _how(outcome: Outcome) -> tuple[log.TurnEnd, str]:
+    match outcome:
+        case SpokeOut():
+            return "spoke", ""
+        case HandedOver(to):
+            return "handed_off", to
+        case AskedHuman():
+            return "asked", ""
+        case Suspended():
+            return "suspended", ""
+        case LimitReached(what, _):
+            return "limit_reached", what
+        case Failed(text):
+            return "failed", text
+        case Stopped(why):
+            return "stopped", why
+    assert_never(outcome)

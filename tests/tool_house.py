@@ -86,6 +86,11 @@ class LabProxmox:
     audit_token: str
     write_token: str
 
+    @classmethod
+    def read(cls, folder: Path) -> "LabProxmox":
+        facts = json.loads((folder / "ready.json").read_text())
+        return cls(facts["url"], Path(facts["ca"]), facts["audit_token"], facts["write_token"])
+
     def lab(self, path: str, body: dict[str, Any] | None = None) -> Any:
         method = "GET" if body is None else "POST"
         answer = requests.request(method, f"{self.url}/lab/{path}", json=body, verify=str(self.ca), timeout=5)
@@ -125,8 +130,7 @@ def run_lab_proxmox(folder: Path) -> Generator[LabProxmox]:
             assert server.poll() is None, (folder / "log").read_text()
             assert time.monotonic() - began < 60
             time.sleep(0.05)
-        facts = json.loads(ready.read_text())
-        yield LabProxmox(facts["url"], Path(facts["ca"]), facts["audit_token"], facts["write_token"])
+        yield LabProxmox.read(folder)
     finally:
         server.terminate()
         server.wait(10)

@@ -2,88 +2,40 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bot.domain import log
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
-from bot.domain.contract import Criterion, Evidence, EvidenceOutcome, Finding, PlanStep, Severity, Verdict
+from bot.domain.contract import SEVERITIES, Criterion, Evidence, Finding, PlanStep, Severity, Verdict
 from bot.domain.ids import ArtifactId, CallId, Json, PersonaName, QuestionId
 from bot.domain.ports import ArgumentError, Artifacts, Cannot, Done, Scope, Watch
 from bot.domain.state import CallRecord, Mission
 from bot.mission import mark_of
-from bot.policy.coverage import normal, quoted, uncovered
+from bot.policy.coverage import normal, quoted, tells, uncovered
+from tools.crew_arguments import (
+    CRITERIA_MOST,
+    AskArguments,
+    EvidenceArguments,
+    FindingArgument,
+    HandOffArguments,
+    PlanArguments,
+    ReadArguments,
+    VerdictArguments,
+)
 
-CRITERIA_MOST = 20
-STEPS_MOST = 30
-OWN = frozenset({"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact"})
+OWN = frozenset(  # an agent's own words: no evidence
+    {
+        "plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact", "workspace_write",
+        "workspace_patch",
+    }
+)  # fmt: skip
+RATED: Mapping[str, Severity] = {severity: severity for severity in SEVERITIES}
+UNKNOWN_SEVERITY: Severity = "high"  # of a scanner's finding that names none
 REVIEWED = frozenset({"scan", "terraform_show"})  # results that look at one revision and name it in facts["revision"]
-
-
-class _Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CriterionArgument(_Arguments):
-    text: Annotated[str, Field(min_length=3, max_length=300)]
-    quote: str = Field("", max_length=600, description="the words of the request this comes from, verbatim")
-    standard: str = Field("", description="or the key of a standard of the house")
-
-
-class StepArgument(_Arguments):
-    title: Annotated[str, Field(min_length=3, max_length=200)]
-    owner: str
-    serves: list[int] = Field(description="numbers of the criteria this step serves, counted from 1")
-    verify: str = Field("", max_length=300)
-
-
-class PlanArguments(_Arguments):
-    criteria: list[CriterionArgument] = Field(max_length=CRITERIA_MOST)
-    steps: list[StepArgument] = Field(max_length=STEPS_MOST)
-
-
-class HandOffArguments(_Arguments):
-    to: str
-    task: Annotated[str, Field(min_length=3, max_length=2000)]
-    step: int | None = None
-
-
-class AskArguments(_Arguments):
-    question: Annotated[str, Field(min_length=3, max_length=600)]
-    options: Annotated[list[Annotated[str, Field(min_length=1, max_length=75)]], Field(min_length=1, max_length=3)]
-    default: int = Field(ge=0, description="index of the option that counts when nobody answers")
-    minutes: int = Field(10, ge=1, le=1440)
-
-
-class FindingArgument(_Arguments):
-    rule: Annotated[str, Field(min_length=1, max_length=120)]
-    resource: Annotated[str, Field(min_length=1, max_length=200)]
-    severity: Severity
-    text: Annotated[str, Field(max_length=500)]
-    status: Literal["open", "mitigated"] = "open"
-
-
-class VerdictArguments(_Arguments):
-    revision: Annotated[str, Field(min_length=8, description="the plan id that was reviewed")]
-    checks: list[str] = Field(description="ids of the tool results that were looked at")
-    findings: Annotated[list[FindingArgument], Field(max_length=50)] = []
-    words: str = Field("", max_length=600)
-
-
-class EvidenceArguments(_Arguments):
-    criterion: int
-    outcome: EvidenceOutcome
-    result: str = Field("", description="id of the tool result that shows it; empty only for unverifiable")
-    words: Annotated[str, Field(min_length=3, max_length=400)]
-
-
-class ReadArguments(_Arguments):
-    id: str
-    offset: int = Field(0, ge=0)
-    limit: int = Field(4000, ge=1, le=12_000)
 
 
 class Refusal(Exception):  # noqa: N818 # not an error of the program: a no that the model can act on
@@ -199,9 +151,10 @@ def _plan(
     for number, given in enumerate(args.criteria, start + 1):
         if bool(given.quote) == bool(given.standard):
             raise Refusal(f"Criterion {number} needs either a quote or a standard: '{given.text}'.")
-        if given.quote and not quoted(given.quote, sources):
+        if given.quote and not (tells(given.quote) and quoted(given.quote, sources)):
             raise Refusal(
-                f"Criterion {number}: “{given.quote}” does not stand in the request. Quote its words verbatim."
+                f"Criterion {number}: “{given.quote}” does not stand in the request, or says nothing. Quote the words "
+                "it comes from, verbatim."
             )
         if given.standard and given.standard not in standards:
             raise Refusal(
@@ -209,6 +162,7 @@ def _plan(
             )
         if normal(given.text) in known:
             raise Refusal(f"Criterion {number} is there already: '{given.text}'.")
+        known.add(normal(given.text))
         criteria.append(Criterion(number, given.text, given.quote, given.standard))
     steps = _steps(args, mission, criteria, personas)
     quotes = [c.quote for c in (*mission.criteria, *criteria) if c.quote]
@@ -273,7 +227,8 @@ def _ask(args: AskArguments, scope: Scope) -> Acted:
     question = QuestionId(hashlib.sha256(number.encode()).hexdigest()[:12])
     deadline = scope.now + timedelta(minutes=args.minutes)
     entry = log.Asked(question, scope.persona, args.question, tuple(args.options), args.default, deadline)
-    return f"Asked. Default in {args.minutes} min: {args.options[args.default]}.", (entry,), {}
+    text = f"Asked. Default in {args.minutes} min: {args.options[args.default]}."
+    return text, (entry,), {"question": question}
 
 
 def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, str], bool]) -> Acted:
@@ -285,10 +240,10 @@ def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, st
     checks = [_check(given, scope, revision) for given in args.checks]
     if not any(record.tool == "scan" for record in checks):
         raise Refusal(f"A verdict needs a scan of plan {revision[:12]} among its checks: run scan with this plan id.")
-    findings = [_finding(given) for given in args.findings]
-    findings += [found for record in checks for found in _scanned(record) if found.fingerprint not in
-                 {finding.fingerprint for finding in findings}]  # fmt: skip
-    stands = [_standing(finding, mission) for finding in findings]
+    findings = {finding.fingerprint: finding for finding in map(_finding, args.findings)}
+    for found in (found for record in checks for found in _scanned(record)):
+        findings[found.fingerprint] = _at_least(found, findings.get(found.fingerprint))
+    stands = [_standing(finding, mission) for finding in findings.values()]
     blocking = [finding for finding in stands if finding.status == "open" and blocks(finding, mission.environment)]
     tools = tuple(dict.fromkeys(name for record in checks for name in _scanners(record)))
     calls = tuple(record.call for record in checks)
@@ -326,9 +281,18 @@ def _scanned(record: CallRecord) -> list[Finding]:
     found: list[Finding] = []
     for item in raw if isinstance(raw, list | tuple) else ():
         if isinstance(item, Mapping):
-            given = {key: str(item.get(key, "")) for key in ("rule", "resource", "severity", "text")}
-            found.append(_finding(FindingArgument.model_validate(given)))
+            severity = RATED.get(str(item.get("severity", "")).lower(), UNKNOWN_SEVERITY)
+            rule, resource = str(item.get("rule") or "unnamed rule"), str(item.get("resource") or "unnamed resource")
+            text = str(item.get("text", ""))[:500]
+            found.append(Finding(_fingerprint(rule, resource), rule, resource, severity, text))
     return found
+
+
+def _at_least(found: Finding, given: Finding | None) -> Finding:
+    """What a scanner found on this very revision stands: an agent may rate it higher, not lower and not away."""
+    if given is None:
+        return found
+    return replace(given, severity=max(given.severity, found.severity, key=SEVERITIES.index), status=found.status)
 
 
 def _scanners(record: CallRecord) -> list[str]:
@@ -337,13 +301,18 @@ def _scanners(record: CallRecord) -> list[str]:
 
 
 def _finding(given: FindingArgument) -> Finding:
-    fingerprint = hashlib.sha256(f"{given.rule}|{given.resource}".encode()).hexdigest()[:12]
+    fingerprint = _fingerprint(given.rule, given.resource)
     return Finding(fingerprint, given.rule, given.resource, given.severity, given.text, given.status)
 
 
+def _fingerprint(rule: str, resource: str) -> str:
+    return hashlib.sha256(f"{rule}|{resource}".encode()).hexdigest()[:12]
+
+
 def _standing(finding: Finding, mission: Mission) -> Finding:
+    """Accepted by a human or mitigated, it cannot block again (rule 18)."""
     known = mission.findings.get(finding.fingerprint)
-    return known if known is not None and known.status == "accepted" else finding
+    return known if known is not None and known.status != "open" else finding
 
 
 def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:
@@ -357,9 +326,9 @@ def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:
         record = mission.results.get(call)
         if record is None or record.tool in OWN or record.persona != scope.persona:
             raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
-        if record.status != "ok" and args.outcome == "passed":
-            raise Refusal(f"Result {args.result} is {record.status}; it cannot show that something holds.")
-        if record.ordinal < mission.last_change:
+        if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
+            raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")
+        if record.ordinal <= mission.last_change:
             raise Refusal(f"Result {args.result} is older than the last change. Probe again.")
     evidence = Evidence(args.criterion, args.outcome, call, args.words, scope.persona)
     return f"Criterion {args.criterion}: {args.outcome}.", (log.EvidenceRecorded(evidence),), {}

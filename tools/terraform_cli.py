@@ -149,7 +149,8 @@ class Bench:
         """(path, bytes, executable) of what Terraform wrote that an apply reads: lock file, plan, modules, providers."""
         folder = Folder(self.code)
         for name in (LOCK_FILE, PLAN_FILE):
-            yield f"{self.prefix}{name}", folder.read(f"{self.prefix}{name}", 50_000_000), False
+            if name == PLAN_FILE or (self.here / name).exists():  # code without a provider gets no lock file
+                yield f"{self.prefix}{name}", folder.read(f"{self.prefix}{name}", 50_000_000), False
         top = f"{self.prefix}.terraform"
         for found in folder.walk(top):
             if found.kind == "file":

@@ -169,10 +169,11 @@ def plan_pins(store: Snapshots, manifest: Manifest, state: State, toolchain: Too
     """What must be the same at execution as it was for the plan (rule 11). Raises ChangedError, DamagedStateError."""
     store.verify(manifest)
     prefix = "" if manifest.facts["directory"] in {"", "."} else f"{manifest.facts['directory']}/"
+    lock_file = manifest.files.get(f"{CODE}{prefix}{LOCK_FILE}")
     providers = {p: k.sha256 for p, k in manifest.files.items() if "/.terraform/providers/" in p}
     return {
         "plan.sha256": manifest.files[f"{CODE}{prefix}{PLAN_FILE}"].sha256,
-        "lock_file.sha256": manifest.files[f"{CODE}{prefix}{LOCK_FILE}"].sha256,
+        "lock_file.sha256": lock_file.sha256 if lock_file else "none",
         "providers.sha256": sha256(json.dumps(providers, sort_keys=True).encode()).hexdigest(),
         "snapshot": manifest.revision,
         "terraform.sha256": toolchain.fingerprint,

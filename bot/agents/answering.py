@@ -8,7 +8,7 @@ from bot.agents.hold import Hold
 from bot.domain import log
 from bot.domain.approvals import Held, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
-from bot.domain.ids import CallId
+from bot.domain.ids import CallId, QuestionId
 from bot.domain.model import ProposedCall
 from bot.domain.outcomes import AskedHuman, HandedOver, Outcome, Suspended
 from bot.domain.ports import Deadline, Door
@@ -29,14 +29,16 @@ def unanswered(state: Mission, step: StepItem) -> list[ProposedCall]:
 
 
 def ending(state: Mission, step: StepItem) -> Outcome | None:
-    """How the step ends the turn: a hand-off, a question, or calls that wait for people."""
+    """How the step ends the turn: a hand-off or a question of this turn, or calls that wait for people."""
+    since = state.turn.since if state.turn else 0
     found = (state.results.get(CallId(call.id)) for call in step.calls)
     records: list[CallRecord] = [record for record in found if record is not None]
     for record in records:
-        if record.status == "ok" and record.tool == "hand_off":
+        fresh = record.status == "ok" and record.ordinal > since
+        if fresh and record.tool == "hand_off":
             return HandedOver(state.hand_offs[-1].to)
-        if record.status == "ok" and record.tool == "ask_human" and state.questions:
-            return AskedHuman(list(state.questions)[-1])
+        if fresh and record.tool == "ask_human":
+            return AskedHuman(QuestionId(str(record.facts.get("question", ""))))
     held = tuple(record.request for record in records if record.status == "held" and record.request)
     return Suspended(held) if held else None
 
@@ -54,10 +56,13 @@ class Answering:
         for together, group in groupby(unanswered(hold.state, step), key=lambda call: call.tool in self._together):
             calls = list(group)
             for batch in [calls] if together else [[call] for call in calls]:
-                if hold.watch.stopping():
+                if hold.watch.stopping() or not hold.watch.alive():
                     return
-                answers = await asyncio.gather(*(self._submit(hold, call, step.text) for call in batch))
+                submits = (self._submit(hold, call, step.text) for call in batch)
+                answers = await asyncio.gather(*submits, return_exceptions=True)  # none runs on behind an error
                 for call, answer in zip(batch, answers, strict=True):
+                    if isinstance(answer, BaseException):
+                        raise answer
                     await self._append(hold, step, call, answer)
 
     async def _submit(self, hold: Hold, call: ProposedCall, words: str) -> Submitted:
@@ -95,10 +100,10 @@ class Answering:
         for entry in entries:
             match entry:
                 case log.HandedOff(_, by, to, task):
-                    posts.append(Post(key, thread, by, Speech(words, self._titles(to), task)))
+                    posts.append(Post(f"{key}:{to}", thread, by, Speech(words, self._titles(to), task)))
                 case log.Asked(question, by, text, options, default, deadline):
                     if words:
-                        posts.append(Post(key, thread, by, Speech(words)))
+                        posts.append(Post(f"{key}:{question}", thread, by, Speech(words)))
                     asked = hold.state.requester
                     card = QuestionCard(question, self._titles(by), asked, text, options, default, deadline)
                     posts.append(Post(f"question:{question}", thread, "watchbill", card))

@@ -3,10 +3,11 @@
 Tokens are estimated at four characters each (English text and JSON of both providers lie between 3.5 and 4.5).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bot.agents.persona import Persona
-from bot.domain.ids import CallId
+from bot.domain.ids import CallId, Json
 from bot.domain.model import Answered, Heard, Message, Returned
 from bot.domain.state import CallRecord, Exchange, HeardItem, Mission, StepItem
 from bot.mission import mark_of
@@ -15,9 +16,24 @@ from bot.policy.untrusted import fence
 CHARACTERS_PER_TOKEN = 4
 STATE_SHARE = 0.5  # of the context for the state, the rest for the exchange
 SHORT = 240  # characters of an older result that stay beside its reference
+RECENT = 3  # steps whose results stay whole where there is room
+DIGEST = 400  # tokens kept for the list of what was left out
 OWN_WORDS = frozenset(
     {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of one item is shown, in characters: of words, of each text among a call's arguments, of a result."""
+
+    words: int
+    arguments: int
+    result: int
+
+
+WHOLE = 1 << 30
+CUTS = (Cut(WHOLE, WHOLE, WHOLE), Cut(WHOLE, WHOLE, SHORT), Cut(2000, 400, SHORT), Cut(SHORT, 80, 0))  # mildest first
 
 
 def tokens_of(text: str) -> int:
@@ -45,73 +61,88 @@ def state_text(state: Mission, bound: int, titles: Callable[[str], str] = str) -
     if state.amendments:
         contract += ["## Amendments", *(f"{by}: {text}" for by, text in state.amendments)]
     contract += ["## Criteria", *(_criteria(state) or ["none yet: Architect calls plan"])]
-    tables: list[str] = []
-    if state.uncovered:
-        tables += ["## Words without a criterion", *(f"- {words}" for words in state.uncovered)]
-    if state.steps:
-        tables += ["## Plan", *_steps(state)]
-    if state.findings:
-        tables += ["## Findings", *_findings(state)]
-    waiting = _waiting(state)
-    if waiting:
-        tables += ["## Waiting for people", *waiting]
-    if state.verdicts:
-        tables += ["## Verdicts", *_verdicts(state)]
-    fixed = "\n".join([*contract, *tables])
-    room = max(bound - tokens_of(fixed), 200)
-    talk = _newest([f"{titles(line.who)}: {line.text}" for line in state.talk], room)
+    fixed = "\n".join(contract)
+    room = max(bound - tokens_of(fixed), bound // 4)
+    sections = (
+        ("## Words without a criterion", [f"- {words}" for words in state.uncovered], 8),
+        ("## Plan", _steps(state), 2),
+        ("## Findings", _findings(state), 4),
+        ("## Waiting for people", _waiting(state), 8),
+        ("## Verdicts", _verdicts(state), 8),
+    )
+    for title, rows, share in sections:
+        if rows:
+            shown = "\n".join(_fitting(rows, room // share))
+            fixed += f"\n{title}\n{fence(shown, 'findings') if title == '## Findings' else shown}"
+    talk = _newest([f"{titles(line.who)}: {line.text}" for line in state.talk], max(bound - tokens_of(fixed), 200))
     return "\n".join([fixed, "## Recent thread", *talk])
 
 
-def result_text(record: CallRecord, *, short: bool = False) -> str:
+def result_text(record: CallRecord, most: int = WHOLE) -> str:
     """A result as the model gets it: a line that names it, then its text, fenced unless it is the program's own."""
     head = f"[result {record.call}] {record.tool} {record.status}"
     text = record.text
-    if short and len(text) > SHORT:
+    if len(text) > most:
         where = f"read_artifact {record.artifact}" if record.artifact else "cut"
-        text = f"{text[:SHORT]}… ({record.size or len(record.text)} bytes, {where})"
+        text = f"{text[:most]}… ({record.size or len(record.text)} bytes, {where})"
     own = record.tool in OWN_WORDS or record.status in {"refused", "denied", "held"}
     return f"{head}\n{text if own else fence(text, record.tool)}"
 
 
 def _exchange(state: Mission, exchange: Exchange, bound: int) -> list[Message]:
-    """The exchange within `bound` tokens: the newest steps whole, older ones with short results, the oldest counted."""
+    """The exchange within `bound` tokens: the newest steps whole where they fit, older ones cut, the oldest counted."""
     items = list(exchange.items)
     kept: list[list[Message]] = []
-    used = 0
+    left = bound - DIGEST
     for age, item in enumerate(reversed(items)):
-        messages = _messages(state, item, short=age >= 3)
-        cost = sum(tokens_of(_text(message)) for message in messages)
-        if used + cost > bound and kept:
-            short = _messages(state, item, short=True)
-            cost = sum(tokens_of(_text(message)) for message in short)
-            if used + cost > bound:
-                dropped = items[: len(items) - age]
-                kept.append([Heard(_digest(state, dropped))])
-                break
-            messages = short
+        forms = (_messages(state, item, cut) for cut in (CUTS if age < RECENT else CUTS[1:]))
+        messages = next((form for form in forms if _cost(form) <= left), None)
+        if messages is None and kept:
+            kept.append([Heard(_digest(state, items[: len(items) - age]))])
+            break
+        messages = _messages(state, item, CUTS[-1]) if messages is None else messages
         kept.append(messages)
-        used += cost
+        left -= _cost(messages)
     flat = [message for messages in reversed(kept) for message in messages]
     return flat or [Heard("Go on.")]
 
 
-def _messages(state: Mission, item: HeardItem | StepItem, *, short: bool) -> list[Message]:
+def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut) -> list[Message]:
     match item:
         case HeardItem(text):
-            return [Heard(f"## Your task\n{text}")]
+            return [Heard(f"## Your task\n{_cut(text, cut.words)}")]
         case StepItem("", ()):
             return []  # an empty answer: no provider takes it back
         case StepItem(text, calls):
-            answered = Answered(text, calls)
-            return [answered, *(_result(state, call.id, call.tool, short=short) for call in calls)]
+            shown = tuple(replace(call, arguments=_cut_all(call.arguments, cut.arguments)) for call in calls)
+            answered = Answered(_cut(text, cut.words), shown)
+            return [answered, *(_result(state, call.id, call.tool, cut.result) for call in calls)]
 
 
-def _result(state: Mission, call: str, tool: str, *, short: bool) -> Returned:
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters, cut)"
+
+
+def _cut_all(arguments: Mapping[str, Json], most: int) -> Mapping[str, Json]:
+    def shown(value: Json) -> Json:
+        match value:
+            case str():
+                return _cut(value, most)
+            case Mapping():
+                return {key: shown(item) for key, item in value.items()}
+            case None | bool() | int() | float():
+                return value
+            case _:
+                return [shown(item) for item in value]
+
+    return {key: shown(item) for key, item in arguments.items()}
+
+
+def _result(state: Mission, call: str, tool: str, most: int) -> Returned:
     record = state.results.get(CallId(call))
     if record is None:
         return Returned(call, f"[result {call}] {tool} interrupted\nNo result was kept.", failed=True)
-    return Returned(call, result_text(record, short=short), failed=record.status not in {"ok", "held"})
+    return Returned(call, result_text(record, most), failed=record.status not in {"ok", "held"})
 
 
 def _digest(state: Mission, items: Sequence[HeardItem | StepItem]) -> str:
@@ -128,6 +159,10 @@ def _digest(state: Mission, items: Sequence[HeardItem | StepItem]) -> str:
 def _status(state: Mission, call: str) -> str:
     record = state.results.get(CallId(call))
     return f"{record.status} [{record.call}]" if record else "no result"
+
+
+def _cost(messages: Sequence[Message]) -> int:
+    return sum(tokens_of(_text(message)) for message in messages)
 
 
 def _text(message: Message) -> str:
@@ -155,10 +190,22 @@ def _steps(state: Mission) -> list[str]:
 
 
 def _findings(state: Mission) -> list[str]:
-    return [
-        f"{f.fingerprint} {f.severity} {f.status} {f.rule} {f.resource}: {f.text[:160]}"
-        for f in list(state.findings.values())[-30:]
-    ]
+    """The open ones first."""
+    found = sorted(state.findings.values(), key=lambda finding: finding.status != "open")
+    return [f"{f.fingerprint} {f.severity} {f.status} {f.rule} {f.resource}: {f.text[:160]}" for f in found]
+
+
+def _fitting(rows: Sequence[str], bound: int) -> list[str]:
+    """All rows where they fit, else each of them cut, else as many as fit and how many do not."""
+    if sum(map(tokens_of, rows)) <= bound:
+        return list(rows)
+    kept: list[str] = []
+    for row in rows:
+        text = _cut(row, 160)
+        if kept and sum(map(tokens_of, kept)) + tokens_of(text) > bound:
+            break
+        kept.append(text)
+    return [*kept, f"({len(rows) - len(kept)} more are left out)"] if len(kept) < len(rows) else kept
 
 
 def _verdicts(state: Mission) -> list[str]:

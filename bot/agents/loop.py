@@ -9,7 +9,7 @@ from bot.agents.hold import Hold
 from bot.agents.persona import Persona
 from bot.domain import log
 from bot.domain.ids import PersonaName
-from bot.domain.model import Heard, ModelReply, ModelRequest, ModelUnavailableError, ToolSpec
+from bot.domain.model import Answered, Heard, ModelReply, ModelRequest, ModelUnavailableError, ToolSpec
 from bot.domain.outcomes import Failed, LimitReached, Outcome, SpokeOut, Stopped
 from bot.domain.ports import Model
 from bot.domain.posts import Post, Speech
@@ -45,6 +45,8 @@ class AgentLoop:
         while True:
             if hold.watch.stopping() or hold.leaving() or not hold.watch.alive():
                 return Stopped("STOP was pressed" if hold.watch.stopping() else "the lane is left to another worker")
+            if hold.state.turn and hold.state.turn.spoke:
+                return SpokeOut(hold.state.turn.spoke)
             step = last_step(hold)
             if step is not None and unanswered(hold.state, step):
                 await self._answering.answer(hold, step)
@@ -57,10 +59,8 @@ class AgentLoop:
                 reply = await self._ask(hold, nudge)
             except ModelUnavailableError as error:
                 return Failed(error.text)
-            if reply.calls:
+            if reply.calls or _speaks(reply):
                 useless, nudge = 0, ""
-            elif reply.stop == "end" and reply.speech.strip():
-                return await self._speak(hold, reply)
             else:
                 useless, nudge = useless + 1, NUDGES.get(reply.stop, NUDGES["empty"])
                 if useless == USELESS_ANSWERS:
@@ -71,6 +71,7 @@ class AgentLoop:
         persona = self._personas[hold.persona]
         await hold.record(log.ModelAsked(hold.turn, hold.persona))
         messages = build(hold.state, persona, self._titles)
+        nudge = nudge or ("Go on." if isinstance(messages[-1], Answered) else "")  # no provider takes that as the last
         request = ModelRequest(
             model=persona.model,
             fallback=persona.fallback,
@@ -87,13 +88,16 @@ class AgentLoop:
             hold.turn, hold.persona, reply.model, reply.thought, reply.speech, calls, reply.stop, reply.usage,
             reply.cost_usd, reply.leaks,
         )  # fmt: skip
-        await hold.record(entry)
+        if _speaks(reply):  # only speech reaches people and the other agents (rule 2), in one write with the answer
+            text = reply.speech.strip()
+            key = f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
+            post = Post(key, hold.state.thread, hold.persona, Speech(text))
+            await hold.record(entry, log.Spoke(hold.turn, hold.persona, text), posts=(post,))
+        else:
+            await hold.record(entry)
         return replace(reply, calls=calls)
 
-    async def _speak(self, hold: Hold, reply: ModelReply) -> SpokeOut:
-        """Only speech reaches people and the other agents (rule 2)."""
-        text = reply.speech.strip()
-        key = f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
-        post = Post(key, hold.state.thread, hold.persona, Speech(text))
-        await hold.record(log.Spoke(hold.turn, hold.persona, text), posts=(post,))
-        return SpokeOut(text)
+
+def _speaks(reply: ModelReply) -> bool:
+    """True for a whole answer in words: it ends the turn."""
+    return not reply.calls and reply.stop == "end" and bool(reply.speech.strip())

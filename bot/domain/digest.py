@@ -5,6 +5,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from bot.domain.ids import Digest, Json
 
@@ -43,3 +44,5 @@ def _normal(value: Json) -> Json:
             return normal
         case Sequence():
             return [_normal(item) for item in value]
+        case _:
+            assert_never(value)

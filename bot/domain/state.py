@@ -70,9 +70,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class ActiveTurn:
+    """`since` is the ordinal of its start; `spoke` what the agent said to end it."""
+
     number: int
     persona: PersonaName
     steps: int = 0
+    since: int = 0
+    spoke: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bot.domain.calls import ResultStatus, ToolCall, ToolResult
 from bot.domain.ids import Json
 from bot.domain.ports import ArgumentError, StaleTokenError, StoreUnavailableError, Tool
-from bot.gate.parts import Parts
+from bot.gate.parts import Parts, clean
 
 MOST = 2_000_000  # characters of one result that are kept at all
 T = TypeVar("T")
@@ -48,7 +48,6 @@ async def kept(parts: Parts, call: ToolCall, result: ToolResult) -> ToolResult:
     if len(whole) > parts.shown:
         artifact = artifact or await parts.artifacts.put(data, name=f"{call.tool}-{call.id}.txt")
         text = _head_and_tail(whole, parts.shown, artifact)
-    facts = parts.redactor.json(dict(result.facts))
     return replace(
         result,
         call=call.id,
@@ -57,7 +56,7 @@ async def kept(parts: Parts, call: ToolCall, result: ToolResult) -> ToolResult:
         artifact=artifact,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
-        facts=facts if isinstance(facts, Mapping) else {},
+        facts=clean(parts.redactor, result.facts),
     )
 
 

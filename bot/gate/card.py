@@ -4,7 +4,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import Literal, assert_never
 
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import CallClass, Item, ToolResult
@@ -121,6 +121,8 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
             return f"Cancelled · {note or 'STOP'}; nothing ran", "neutral"
         case "superseded":
             return f"Superseded · {note}; nothing ran", "neutral"
+        case _:
+            assert_never(request.status)
 
 
 def _done(result: ToolResult | None) -> tuple[str, OutcomeKind]:

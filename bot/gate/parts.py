@@ -49,8 +49,7 @@ class Parts:
 
     async def tell(self, kind: str, mission: str, who: str, **facts: Json) -> None:
         """Append one audit event. What cannot be audited does not happen: StoreUnavailableError goes up."""
-        redacted = self.redactor.json(facts)
-        await self.audit.append(AuditEvent(kind, mission, who, redacted if isinstance(redacted, Mapping) else {}))
+        await self.audit.append(AuditEvent(kind, mission, who, clean(self.redactor, facts)))
 
     def environment_of(self, effect: Effect, mission: Mission) -> str:
         """The strictest environment of what the call touches; the mission's where it touches nothing named."""
@@ -74,6 +73,13 @@ class Parts:
             verdict_passed=self.threat.passed(scope.mission, prepared.revision, environment),
             names=_names(effect),
         )
+
+
+def clean(redactor: Redactor, facts: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The same facts, redacted. A redactor that does not give facts back is an error, and nothing goes out."""
+    redacted = redactor.json(dict(facts))
+    assert isinstance(redacted, Mapping)
+    return redacted
 
 
 def call_facts(call: ToolCall, **more: Json) -> dict[str, Json]:

@@ -16,7 +16,7 @@ from bot.gate import events
 from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse, refused
 from bot.gate.card import card_digest, render
-from bot.gate.parts import Parts, call_facts, request_facts
+from bot.gate.parts import Parts, call_facts, clean, request_facts
 
 WORDS = 700  # characters of the agent's words on a card
 PREPARE_S = 60.0
@@ -89,6 +89,8 @@ async def _understand(parts: Parts, call: ToolCall, scope: Scope) -> Ready | No:
             return No(refused(call, parts.redactor.text(text)), rule or "cannot")
         case Prepared():
             return Ready(tool, arguments, prepared)
+        case _:
+            assert_never(prepared)
 
 
 async def _refuse(parts: Parts, call: ToolCall, no: No) -> Refused:
@@ -122,6 +124,8 @@ async def _run(parts: Parts, ready: Ready, scope: Scope, watch: Watch, why: dict
         case Broke(text):
             await parts.tell(events.CALL_BROKE, call.mission, call.persona, **call_facts(call, error=text))
             return Ran(ToolResult(call.id, call.tool, "failed", f"{call.tool} failed: {text}"))
+        case _:
+            assert_never(done)
 
 
 async def _ask(
@@ -235,7 +239,5 @@ def _redacted(redactor: Redactor, prepared: Prepared) -> Prepared:
 
 def _short(redactor: Redactor, arguments: Mapping[str, Json]) -> Json:
     """Arguments for the audit record: redacted, long texts cut."""
-    redacted = redactor.json(dict(arguments))
-    if not isinstance(redacted, Mapping):
-        return {}
+    redacted = clean(redactor, arguments)
     return {key: value if len(str(value)) <= 200 else f"{str(value)[:200]}…" for key, value in redacted.items()}

@@ -1,6 +1,7 @@
 """A click: who, where, when, on what; counted, or answered with why not (rule 12). No click is ignored."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, VoteAnswer
 from bot.domain.ids import RequestId, Thread, UserId
@@ -128,6 +129,8 @@ def _ended(request: ApprovalRequest) -> NotCounted | None:
             return NotCounted("already_decided", f"Request {request.short} is denied already{note}.", request)
         case "approved" | "executing" | "done" | "unknown_outcome":
             return NotCounted("already_decided", f"Request {request.short} is approved already.", request)
+        case _:
+            assert_never(request.status)
 
 
 def _again(refused: NotCounted, request: ApprovalRequest) -> NotCounted:

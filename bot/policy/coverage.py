@@ -106,11 +106,17 @@ def quoted(quote: str, sources: Sequence[str]) -> bool:
     return bool(runs) and any(_in_order(runs, f" {normal(source)} ") for source in sources)
 
 
+def tells(quote: str) -> bool:
+    """True if the quote has a word that says something: “the” or “and a” is no source of a criterion."""
+    return any(map(_says_something, normal(quote).split()))
+
+
 def uncovered(request: str, quotes: Sequence[str]) -> tuple[str, ...]:
     """Runs of words of `request` that no quote covers and that say something, in their order."""
-    words = [(m.group(), m.group().strip(EDGE).casefold()) for m in WORD.finditer(request)]
+    pieces = ((m.group(), m.group().strip(EDGE).casefold()) for m in WORD.finditer(request))
+    words = [(raw, word) for raw, word in pieces if word]  # bare punctuation stands in no quote's way
     plain = [word for _, word in words]
-    covered = [word.startswith(("@", "<@")) or not word for _, word in words]
+    covered = [word.startswith(("@", "<@")) for word in plain]
     for quote in quotes:
         for run in re.split(r"…|\.\.\.", quote):
             wanted = normal(run).split()
@@ -120,9 +126,13 @@ def uncovered(request: str, quotes: Sequence[str]) -> tuple[str, ...]:
     left: list[str] = []
     for hidden, group in groupby(zip(words, covered, strict=True), key=lambda pair: pair[1]):
         run = [pair[0] for pair in group]
-        if not hidden and any(word not in SMALL and len(word) > 1 for _, word in run):
+        if not hidden and any(map(_says_something, (word for _, word in run))):
             left.append(" ".join(raw for raw, _ in run).strip(EDGE + " "))
     return tuple(left)
+
+
+def _says_something(word: str) -> bool:
+    return word not in SMALL and len(word) > 1
 
 
 def _in_order(runs: Sequence[str], source: str) -> bool:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import assert_never
 from urllib.parse import quote, quote_plus
 
 from bot.domain.ids import Json
@@ -59,6 +60,8 @@ class SecretRedactor:
                 return self._mapping(value)
             case Sequence():
                 return [self.json(item) for item in value]
+            case _:
+                assert_never(value)
 
     def _mapping(self, value: Mapping[str, Json]) -> dict[str, Json]:
         clean: dict[str, Json] = {}
@@ -112,6 +115,8 @@ def _named(value: Json) -> Json:
             return {key: _named(item) for key, item in value.items()}
         case Sequence():
             return [_named(item) for item in value]
+        case _:
+            assert_never(value)
 
 
 def _within(marks: Sequence[tuple[int, int]], at: int) -> bool:

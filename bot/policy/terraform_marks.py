@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from bot.domain.ids import Json
 from bot.policy.secret_patterns import MARK
@@ -44,6 +45,8 @@ def _walk(value: Json, found: _Found, variables: frozenset[str]) -> Json:
             return value
         case Sequence():
             return [_walk(item, found, variables) for item in value]
+        case _:
+            assert_never(value)
 
 
 def _object(value: Mapping[str, Json], found: _Found, variables: frozenset[str]) -> dict[str, Json]:
@@ -119,6 +122,8 @@ def _collect(value: Json, found: _Found) -> None:
         case Sequence():
             for item in value:
                 _collect(item, found)
+        case _:
+            assert_never(value)
 
 
 def _sensitive_variables(document: Json) -> frozenset[str]:

@@ -17,7 +17,6 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    AuthorizationError,
     BusyLoadingError,
     NoScriptError,
     RedisError,
@@ -59,6 +58,20 @@ class _Pool(Protocol):
     async def release(self, connection: _Wire) -> None: ...
 
     async def aclose(self) -> None: ...
+
+
+class _WatchedPool:
+    """A pool whose server Sentinel names; redis-py leaves Sentinel's own connections open."""
+
+    def __init__(self, pool: SentinelConnectionPool, watchers: Sentinel) -> None:
+        self._pool = cast("_Pool", pool)
+        self._watchers = watchers
+        self.get_connection = self._pool.get_connection
+        self.release = self._pool.release
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+        await self._watchers.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +148,12 @@ class Link:
                 wire = await self._pool.get_connection()
                 sent = True
                 return await self._talk(wire, commands, answer_s, raw=raw)
-            except (AuthenticationError, AuthorizationError) as refused:
-                raise StoreUnavailableError(f"the store at {self.where} refuses the password: {refused}") from refused
             except (LostError, SlowError, OSError) as lost:
-                harmless = again or not sent or isinstance(lost, BusyLoadingError)
-                if not harmless or loop.time() + pause > give_up:
+                kinds = (lost, lost.__cause__)  # redis-py wraps what a new connection was refused for
+                if any(isinstance(kind, AuthenticationError) for kind in kinds):
+                    raise StoreUnavailableError(f"the store at {self.where} refuses the password: {lost}") from lost
+                loading = any(isinstance(kind, BusyLoadingError) for kind in kinds)
+                if (sent and not again and not loading) or loop.time() + pause > give_up:
                     raise StoreUnavailableError(f"the store at {self.where} does not answer: {lost}") from lost
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.25)
@@ -198,7 +212,7 @@ def pool_for(url: str) -> _Pool:
     watchers = Sentinel(addresses, sentinel_kwargs={"socket_connect_timeout": 2.0, "socket_timeout": 2.0})
     options |= {"username": unquote(user) or None, "password": unquote(password) or None, "db": int(db or 0)}
     options["ssl"] = SENTINEL_SCHEMES[parts.scheme]
-    return cast("_Pool", SentinelConnectionPool(service, watchers, **options))
+    return _WatchedPool(SentinelConnectionPool(service, watchers, **options), watchers)
 
 
 def place_of(url: str) -> str:

@@ -187,5 +187,3 @@ async def _load(
     async with _echo(connection, store.link):
         _, echo = await slack.drive(pace * seconds, pace, apps)
     report.add(f"{what} for {seconds} s", ours, echo)
-
-

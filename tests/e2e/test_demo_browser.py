@@ -67,7 +67,9 @@ async def test_a_newcomer_denies_with_a_reason_then_approves(tmp_path: Path) -> 
         await page.screenshot(path=tmp_path / "thread.png")  # the README's picture: copy it to docs/thread.png
         await page.get_by_test_id("me-ana").click()
         await waiting_card(page).locator('[data-action-id="approve"]').click()
-        await expect(thread).to_contain_text("You asked for this, so someone else has to approve it", timeout=PATIENCE_MS)
+        await expect(thread).to_contain_text(
+            "You asked for this, so someone else has to approve it", timeout=PATIENCE_MS
+        )
         await page.get_by_test_id("me-bo").click()
         await waiting_card(page).locator('[data-action-id="approve"]').click()
         await expect(thread).to_contain_text("Mission 1 is done", timeout=PATIENCE_MS)

@@ -220,7 +220,7 @@ async def test_rule_12_what_a_human_denied_is_not_asked_again(house: House) -> N
     assert isinstance(answer, Refused)
     assert answer.result.status == "denied"
     assert "“too many machines”" in answer.result.text
-    house.state = reviewed(denials=(Denial(request.digest, "", (BO,)), Denial(Digest("other"), "x", ())))
+    house.state = reviewed(denials=(Denial(Digest("other"), "x", ()), Denial(request.digest, "", (BO,))))
     assert "no reason given" in await house.refused(number=2)
 
 

@@ -11,7 +11,7 @@ from bot.domain.calls import CallClass
 from bot.domain.ids import MissionId, PersonaName
 from bot.policy.authorise import MOST, Authoriser, Facts, strictest
 from bot.policy.problems import PolicyError
-from bot.policy.rules import Ask
+from bot.policy.rules import Ask, Rule
 from tests.gate_house import POLICIES, authoriser
 
 SCHEMA = (POLICIES / "schema.cedarschema").read_text()
@@ -232,6 +232,19 @@ def test_a_permit_without_approval_must_not_reach_what_has_to_be_asked(name: str
     with pytest.raises(PolicyError, match="says nothing about approval"):
         made(f'{READS} @id("x") {UNASKED[name]}')
     assert made(f'{READS} @id("x") {ASK} {UNASKED[name]}').decide(replace(APPLY, cls=CallClass.READ))
+
+
+class Unchecked(Authoriser):
+    """As if the check at load had missed a permit."""
+
+    def _check_asks(self, rule: Rule) -> None:
+        assert rule.name
+
+
+def test_a_permit_that_slipped_through_the_load_still_does_not_permit() -> None:
+    text = '@id("x") permit (principal, action, resource);'
+    decision = denied(Unchecked(SCHEMA, {"policies/a.cedar": text}, "v").decide(APPLY))
+    assert decision.reason == "no policy says what approval changes take"
 
 
 def test_a_broken_schema_is_named() -> None:

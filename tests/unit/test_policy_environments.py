@@ -13,6 +13,7 @@ MAP = EnvironmentsFile.model_validate(
                 "url": ["*.lab", "192.168.178.0/24", "10.0.0.7"],
                 "vm": ["*"],
                 "host": ["fd00::/8"],
+                "file": ["/srv/lab/*"],
             },
             "staging": {"node": ["lab9"], "context": ["stage-?"]},
         },
@@ -44,6 +45,8 @@ MAP = EnvironmentsFile.model_validate(
         ("host", "fd00::17", "lab"),
         ("host", "fe00::17", "production"),
         ("host", "", "production"),
+        ("file", "/srv/lab/x", "lab"),
+        ("file", "/srv/prod/x", "production"),
     ],
 )
 def test_each_thing_has_the_strictest_environment_that_names_it(kind: str, name: str, environment: str) -> None:

@@ -128,6 +128,11 @@ def test_what_stands_around_a_secret_stays() -> None:
     assert redactor.text("nothing here") == "nothing here"
 
 
+def test_secrets_that_overlap_go_as_one() -> None:
+    text = f"Cookie: -----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\nrest"
+    assert SecretRedactor().text(text) == "Cookie: [redacted:header]\nrest"
+
+
 def test_rule_22_lines_of_a_longer_secret_are_secrets() -> None:
     redactor = SecretRedactor(f"{BODY}\nshort\n{LETTERS}\n")
     assert redactor.text(f"one {LETTERS} two short") == f"one {EXACT} two short"

@@ -101,7 +101,8 @@ def test_drift_raises_the_class_only_for_what_vanished() -> None:
 
 
 def test_what_is_deferred_or_an_action_cannot_be_foreseen() -> None:
-    for more in ({"deferred_changes": [{}]}, {"action_invocations": [{}]}):
+    for name in ("deferred_changes", "action_invocations"):
+        more: dict[str, Any] = {name: [{}]}
         assert summarise(plan(change("create"), **more)).effect.cls is CallClass.DESTROY
 
 
