@@ -268,7 +268,7 @@ def _composed(
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
-        journal=store.journal, approvals=store.approvals,
+        journal=store.journal, approvals=store.approvals, people=people,
     )  # fmt: skip
     worker = f"{socket.gethostname()}:{os.getpid()}"
     parts = EngineParts(

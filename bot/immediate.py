@@ -8,7 +8,8 @@ from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswe
 from bot.domain.calls import ToolResult
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
-from bot.domain.ports import Approvals, Inbox, Journal, Leases, Outbox
+from bot.domain.people import Role
+from bot.domain.ports import Approvals, Inbox, Journal, Leases, Outbox, People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
@@ -28,7 +29,7 @@ class Desk:
 
     def __init__(
         self, *, gate: VotingGate, answers: Answers, inbox: Inbox, outbox: Outbox, leases: Leases, journal: Journal,
-        approvals: Approvals,
+        approvals: Approvals, people: People,
     ) -> None:  # fmt: skip
         self._gate = gate
         self._answers = answers
@@ -37,8 +38,13 @@ class Desk:
         self._leases = leases
         self._journal = journal
         self._approvals = approvals
+        self._people = people
 
     async def serve(self, item: Immediate) -> None:
+        looks = isinstance(item, Commanded) or (isinstance(item, ModalAsked) and item.what in {"details", "answer"})
+        if looks and not (await self._people.human(item.reply.user)).may(*Role):
+            await self._turn_away(item.reply)
+            return
         match item:
             case VoteCast():
                 await self._vote(item)
@@ -52,6 +58,12 @@ class Desk:
                                             WATCHBILL, answer))  # fmt: skip
             case _:
                 assert_never(item)
+
+    async def _turn_away(self, reply: Reply) -> None:
+        """Votes have the gate's own answer; everything else that is not STOP takes a role."""
+        key = f"refused:{reply.trigger or reply.message_ts}:{reply.user}"
+        text = "You are not listed for this crew. STOP works for everyone. An admin adds people in people.yaml."
+        await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, text)))
 
     async def _vote(self, cast: VoteCast) -> None:
         answer = await self._gate.vote(cast)
