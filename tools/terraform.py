@@ -17,6 +17,7 @@ from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from tools.attendance import attend
 from tools.folder import RefusedPathError
+from tools.paths import check_path
 from tools.run_directory import Ended, seconds_since
 from tools.snapshot import ChangedError, Manifest
 from tools.terraform_cli import (
@@ -43,7 +44,6 @@ from tools.terraform_workshop import (
     run_name,
 )
 from tools.typed import Arguments, TypedTool, answer, bind, read_effect
-from tools.workspace import check_path
 
 RULE_SCAN: Final = "terraform static allow list"
 ID_DIGITS: Final = 12

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tools.folder import Folder, RefusedPathError, split
-from tools.workspace import PART, check_content, check_path
+from tools.paths import PART, check_content, check_path
 
 NAMES = st.sampled_from(
     (
