@@ -1,7 +1,6 @@
 """Rule 16: whatever path an agent writes, nothing outside its worktree, git or the blueprints is read or changed."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,9 @@ PATHS = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def world() -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`inside` is the worktree; everything around it must stay as it is."""
-    top = Path(tempfile.mkdtemp(prefix="wbp"))
+    top = tmp_path_factory.mktemp("world")
     (top / "secret").write_text("outside")
     inside = top / "inside"
     (inside / ".git").mkdir(parents=True)
