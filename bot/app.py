@@ -140,7 +140,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Program]:
         raise CannotStartError(str(error)) from error
 
 
-# What the doctor looks at, one part at a time ---------------------------------------------------------------------
+# What the doctor looks at, one part at a time
 
 
 async def look_at_store(settings: Settings) -> str:
@@ -198,9 +198,6 @@ def look_at_crew(settings: Settings) -> dict[PersonaName, Persona]:
 def look_at_rights(settings: Settings) -> tuple[str, ...]:
     """Which least rights a child process gets on this machine (rule 16)."""
     return describe_confinement(settings.data.resolve(), terraform_of(settings)).words
-
-
-# Parts -----------------------------------------------------------------------------------------------------------
 
 
 async def _store(settings: Settings) -> Store:
@@ -263,8 +260,8 @@ def _composed(
         extenders=policies.limits.extenders, extend_factor=policies.limits.factor,
     )  # fmt: skip
     answers = Answers(
-        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=titles,
-        watch=Silent(), estate=settings.estate,
+        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, people=people, clock=clock,
+        titles=titles, watch=Silent(), estate=settings.estate,
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,

@@ -91,6 +91,16 @@ def outcome_of(state: Mission) -> Literal["done", "partial"] | None:
     return "partial" if "unverifiable" in marks else "done"
 
 
+def goes_back_to(state: Mission, persona: PersonaName) -> PersonaName | None:
+    """Who gets the turn when an agent with handed-over work spoke without handing on: its giver, once per progress."""
+    exchange = state.exchanges.get(persona)
+    giver = exchange.handed_by if exchange else None
+    idle = not (state.wakes or state.requests or state.questions or state.ended)
+    if giver is None or giver == persona or not idle or state.returned_at == state.progress:
+        return None
+    return giver
+
+
 def waiting(state: Mission) -> bool:
     """True while only people can move the mission on."""
     return not state.ended and state.turn is None and (bool(state.parked) or not state.wakes)

@@ -20,13 +20,3 @@ def addressed(said: Said, personas: frozenset[PersonaName]) -> tuple[PersonaName
     """
     found = dict.fromkeys(PersonaName(name) for name in said.to if PersonaName(name) in personas)
     return tuple(found) or (ARCHITECT,)
-
-
-def goes_back_to(state: Mission, persona: PersonaName) -> PersonaName | None:
-    """Who gets the turn when an agent with handed-over work spoke without handing on: its giver, once per progress."""
-    exchange = state.exchanges.get(persona)
-    giver = exchange.handed_by if exchange else None
-    idle = not (state.wakes or state.requests or state.questions or state.ended)
-    if giver is None or giver == persona or not idle or state.returned_at == state.progress:
-        return None
-    return giver

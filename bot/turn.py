@@ -26,8 +26,7 @@ from bot.domain.outcomes import (
 from bot.domain.ports import Clock, Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
 from bot.domain.posts import ApprovalCard, Notice, Post, Progress
 from bot.domain.state import Mission, Wake
-from bot.mission import outcome_of
-from bot.router import goes_back_to
+from bot.mission import goes_back_to, outcome_of
 
 LOG = logs.logger("turn")
 POLL_S = 0.25  # how often a running turn looks for STOP; the lease is renewed every third of its time
