@@ -121,4 +121,6 @@ def _token(inside: str) -> str:
 
 
 def _quoted(wire: str) -> list[tuple[int, int]]:
+    if ">" not in wire and "&gt;" not in wire:
+        return []
     return [found.span() for rule in (_QUOTE_LINE, _QUOTE_REST) for found in rule.finditer(wire)]
