@@ -47,7 +47,7 @@ from bot.slack.manifest import manifests as slack_manifests
 from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
-from tools import TOOL_NAMES, Equipment, all_tools
+from tools import TOOL_NAMES, Equipment, all_tools, closing
 from tools.crew import crew_tools
 from tools.proxmox import Cluster, ProxmoxError
 from tools.rights import describe_confinement
@@ -271,6 +271,7 @@ def _composed(
     parts = EngineParts(
         journal=store.journal, inbox=store.inbox, leases=store.leases, outbox=store.outbox, clock=clock, turns=turns,
         rules=rules_of_lanes, desk=desk, worker=worker, lease_s=settings.lease_s, at_once=settings.missions_at_once,
+        close=closing(settings.data.resolve(), settings.blueprints / "terraform", store.locks),
     )  # fmt: skip
     gateway = Gateway(
         slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bot import log as logs
+from bot.cards import WATCHBILL
 from bot.domain.ids import InboxId, LaneKey, MissionId
 from bot.domain.inbound import Continue, Ordered
 from bot.domain.ports import (
@@ -21,6 +22,7 @@ from bot.domain.ports import (
     StaleTokenError,
     StoreUnavailableError,
 )
+from bot.domain.posts import Notice, Post
 from bot.domain.state import Mission
 from bot.immediate import Desk
 from bot.lane import LaneRules, Visit, joined
@@ -34,6 +36,15 @@ WAIT_S = 2.0  # one blocking look at the store; a stop is noticed within this
 BACK_OFF_S = 1.0  # after the store did not answer
 IMMEDIATES_AT_ONCE = 8
 KEPT = 200  # missions whose state a worker keeps in memory
+
+
+Closing = Callable[[Mission], Awaitable[str]]  # of an ended mission: give the estate back; words for people, or ""
+
+
+async def nothing_to_close(state: Mission) -> str:
+    """A deployment without an estate."""
+    del state
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,7 @@ class Parts:
     worker: str
     lease_s: float
     at_once: int
+    close: Closing = nothing_to_close
 
 
 class _Served:
@@ -177,9 +189,17 @@ class Engine:
                 if not visit.watch.stopping():
                     continue
             if not await self._more(visit.lane, mark, extra):
+                await self._close(visit.state or state)
                 await self._p.journal.keep(visit.state or state)
                 await self._consume(visit, state.id, (mark, *extra))
                 return
+
+    async def _close(self, state: Mission) -> None:
+        """What a mission holds of the estate ends with it. Safe to repeat: a dead worker's successor comes by here."""
+        problem = await self._p.close(state) if state.ended else ""
+        if problem:
+            post = Post(f"closed:{state.id}", state.thread, WATCHBILL, Notice(problem))
+            await self._p.outbox.put(post)
 
     async def _mark(self, lane: LaneKey) -> InboxId:
         """An item that stays in the lane while it is worked on: it brings another worker if this one dies."""

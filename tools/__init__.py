@@ -1,11 +1,12 @@
 """The tools of the crew. `all_tools` is the one list: a new tool is one file, one line here, and a policy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.ports import Locks, Tool
-from tools.estate import Estates
+from bot.domain.state import Mission
+from tools.estate import Estates, GitError
 from tools.http_probe import HttpProbe, Targets
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
 from tools.scan import Scan
@@ -14,7 +15,7 @@ from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
 from tools.terraform_plan import Seen
 from tools.terraform_scan import load_allow_list
-from tools.terraform_workshop import Workshop
+from tools.terraform_workshop import Workshop, estate_lock
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
 TOOL_NAMES = (
@@ -84,3 +85,24 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         HttpProbe(Targets(equipment.probe_targets)),
         Scan(workshop, equipment.scanner, equipment.policies / "scan"),
     )
+
+
+def closing(data: Path, blueprints: Path, locks: Locks) -> Callable[[Mission], Awaitable[str]]:
+    """What is done when a mission has ended, as often as it is asked: its branch joins main if it is done, and the
+    estate's lock is given back. The text says what people have to do, or nothing.
+    """
+    estates = Estates(data, blueprints)
+
+    async def close(state: Mission) -> str:
+        problem = ""
+        if state.ended in {"done", "partial"}:
+            try:
+                problem = await estates.named(state.estate).merge(state.id)
+            except GitError as error:
+                problem = str(error)
+        await locks.unlock(estate_lock(state.estate), state.id)
+        if not problem:
+            return ""
+        return f"Branch missions/{state.id} could not be merged into main of the estate's repository: {problem}"
+
+    return close

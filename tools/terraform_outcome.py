@@ -138,11 +138,19 @@ def tell_ending(ending: Ending, state: Mapping[str, Any] | str, seen: Sequence[S
         "changed": len(progress.changed),
         "destroyed": len(progress.destroyed),
         "planned": planned.count,
-        "exists": list(exists),
+        "exists": [
+            *map(_machine, machines),
+            *(a for a in exists if not any(a.startswith(f"{m.address} ") for m in machines)),
+        ],
         "orphans": [{"vmid": o.vmid, "name": o.name, "node": o.node} for o in orphans],
         "not_done": list(left) if status != "ok" else [],
     }
     return Told(status, "\n".join(lines), facts)
+
+
+def _machine(machine: Machine) -> str:
+    """As people know it: cp1 (121) on pve1."""
+    return f"{machine.name} ({machine.vmid}) on {machine.node}" if machine.name else machine.address
 
 
 def _status(ending: Ending, state: Mapping[str, Any] | str, orphans: Sequence[Seen]) -> ResultStatus:

@@ -75,13 +75,16 @@ async def _execute(parts: Parts, request: ApprovalRequest, token: Token, scope: 
         return await _finish(
             parts, request, Done(result_of(request, "unknown_outcome", text)), events.EXECUTION_UNKNOWN
         )
+    began = parts.clock.now()
     step = checked.tool.run(request.prepared, checked.arguments, scope, watch)
     done = await attempt(parts, step, checked.tool.timeout_s + GRACE_S)
+    seconds = (parts.clock.now() - began).total_seconds()
     if not watch.alive():
         raise StaleTokenError(f"the lease ended while request {request.short} ran: its next holder recovers it")
     if isinstance(done, Broke):
         return await _finish(parts, request, _unknown(request, done.text), events.EXECUTION_UNKNOWN)
-    return await _finish(parts, request, done, events.EXECUTION_ENDED)
+    timed = replace(done, result=replace(done.result, seconds=done.result.seconds or seconds))
+    return await _finish(parts, request, timed, events.EXECUTION_ENDED)
 
 
 async def _check(parts: Parts, request: ApprovalRequest, scope: Scope) -> Checked | str:
