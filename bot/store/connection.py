@@ -227,7 +227,7 @@ async def connect(url: str, prefix: str, *, patience_s: float = PATIENCE_S) -> L
         link = Link(pool_for(url), prefix, where=place_of(url), patience_s=patience_s)
     except ValueError as wrong:
         raise UnreachableError(
-            f"REDIS_URL is not an address ({wrong}). Write redis://host:6379/0, rediss:// for TLS, unix:///path, "
+            f"WATCHBILL_REDIS_URL is not an address ({wrong}). Write redis://host:6379/0, rediss:// for TLS, unix:///path, "
             "or redis+sentinel://host:26379,host:26379/service."
         ) from wrong
     try:
@@ -244,7 +244,7 @@ async def check(link: Link) -> None:
         facts = _facts(await link.read("INFO", "everything"))
     except StoreUnavailableError as lost:
         raise UnreachableError(
-            f"{lost}. Check REDIS_URL, the password and the network, or leave REDIS_URL empty for the embedded store."
+            f"{lost}. Check WATCHBILL_REDIS_URL, the password and the network, or leave WATCHBILL_REDIS_URL empty for the embedded store."
         ) from lost
     except ResponseError as refused:
         raise UnreachableError(
@@ -274,7 +274,7 @@ def _unsuitable(facts: dict[str, str]) -> str:
     if facts.get("cluster_enabled") == "1":
         return "is a Redis Cluster, which Watchbill does not support. Use a single server, Sentinel, or a managed one without cluster mode."
     if facts.get("role", "master") != "master":
-        return "is a read-only replica. Point REDIS_URL at the primary, or at Sentinel (redis+sentinel://…)."
+        return "is a read-only replica. Point WATCHBILL_REDIS_URL at the primary, or at Sentinel (redis+sentinel://…)."
     if facts.get("maxmemory", "0") != "0" and facts.get("maxmemory_policy", "noeviction") != "noeviction":
         return f"throws keys away when memory is short ({facts['maxmemory_policy']}). Set maxmemory-policy noeviction."
     return ""

@@ -74,7 +74,7 @@ class Folder:
             os.close(file)
             raise AlreadyRunningError(
                 f"Watchbill already runs with this data folder, pid {owner}; stop it first (kill {owner}), or give this "
-                f"one another WATCHBILL_DATA. Several programs share one store through REDIS_URL. Folder: {self.data}"
+                f"one another WATCHBILL_DATA. Several programs share one store through WATCHBILL_REDIS_URL. Folder: {self.data}"
             ) from taken
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)

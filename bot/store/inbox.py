@@ -123,7 +123,7 @@ def _item(lane: LaneKey, stored: str) -> Ordered:
     header, _, text = stored.partition("\n")
     if not header:
         return ORDERED.load(text)
-    _, _, edited, to = header.split("|")
+    _, edited, to = header.split("|")
     team, channel, ts = lane.split("/")
     names = tuple(to.split(",")) if to else ()
     return replace(SAID.load(text), thread=Thread(team, channel, ts), edited=edited == "1", to=names)

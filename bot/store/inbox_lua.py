@@ -1,6 +1,6 @@
 """The inbox's scripts.
 
-A lane's item is a header line and JSON. A human message's header is `user|arrival ms|edited|to,to`; other items have none.
+A lane's item is a header line and JSON. A human message's header is `user|edited|to,to`; other items have none.
 """
 
 from bot.store.lua import LANES, script
@@ -18,20 +18,17 @@ local function remember(of_ts, into, id, its_sha)
   call('PEXPIRE', k, kept)
 end
 
--- One author's messages that have not been heard yet are heard together, when he has paused.
+-- One author's messages that have not been heard yet are heard together, when he has paused: they share one due time.
 local function add(into, of_ts, its_sha, its_json, its_to, is_edit)
-  local first, same = now, {}
-  for _, id in ipairs(call('ZRANGE', p .. 'q:' .. into, '(' .. text(now), '+inf', 'BYSCORE')) do
-    local by, arrived = string.match(call('HGET', p .. 'items:' .. into, id), '^([^|\\n]*)|(%d+)|')
-    if by == user then
-      first = math.min(first, tonumber(arrived))
-      same[#same + 1] = id
-    end
-  end
-  local due = math.min(now + delay, first + limit * delay)
-  local header = user .. '|' .. text(now) .. '|' .. (is_edit and '1' or '0') .. '|' .. its_to
-  for _, id in ipairs(same) do call('ZADD', p .. 'q:' .. into, text(due), id) end
-  remember(of_ts, into, enqueue(into, its_json, header, due), its_sha)
+  local q, from = p .. 'q:' .. into, p .. 'from:' .. into
+  local count, first = string.match(call('HGET', from, user) or '', '^(%d+)|(%d+)$')
+  local due = math.min(now + delay, (first or now) + limit * delay)
+  local was_due = tonumber(call('ZSCORE', q, '@' .. user) or now + 1)
+  if was_due <= now then due = was_due end
+  call('HSET', from, user, text((count or 0) + 1) .. '|' .. (first or text(now)))
+  call('ZADD', q, text(due), '@' .. user)
+  remember(of_ts, into, store(into, user .. '|' .. (is_edit and '1' or '0') .. '|' .. its_to, its_json), its_sha)
+  look_at(into, due)
 end
 
 local function union(old, new)
@@ -52,10 +49,10 @@ if was[2] and was[2] ~= '' then
     add(was[1], ts, sha, json, to, true)
     return 'new'
   end
-  local by, arrived, flag, old_to, old_json = string.match(item, '^([^|]*)|(%d+)|(%d)|([^\\n]*)\\n(.*)$')
+  local by, flag, old_to, old_json = string.match(item, '^([^|]*)|(%d)|([^\\n]*)\\n(.*)$')
   local now_to = union(old_to, to)
   if changed and to ~= '' then now_to = to end
-  call('HSET', items, was[2], by .. '|' .. arrived .. '|' .. flag .. '|' .. now_to .. '\\n' .. (changed and json or old_json))
+  call('HSET', items, was[2], by .. '|' .. flag .. '|' .. now_to .. '\\n' .. (changed and json or old_json))
   if changed then remember(ts, was[1], was[2], sha) end
   return 'merged'
 end
@@ -104,7 +101,7 @@ PUT = script(
     LANES,
     """
 local lane, json = take(), take()
-enqueue(lane, json, '', clock())
+enqueue(lane, json, clock())
 return 1
 """,
 )
@@ -140,7 +137,7 @@ for _, what in ipairs(call('ZRANGE', p .. 'deadlines', '-inf', text(now), 'BYSCO
   call('ZREM', p .. 'deadlines', what)
   call('HDEL', p .. 'deadline_lanes', what)
   local kind, subject = string.match(what, '^([^:]*):(.*)$')
-  enqueue(lane, cjson.encode({kind = 'deadline_reached', lane = lane, what = kind, subject = subject}), '', now)
+  enqueue(lane, cjson.encode({kind = 'deadline_reached', lane = lane, what = kind, subject = subject}), now)
 end
 local due = p .. 'due'
 local function soonest()
@@ -174,9 +171,18 @@ return {'', math.max(0, soonest() - now)}
 )
 
 READ = script(
+    LANES,
     """
 local lane = take()
-local ids = call('ZRANGE', p .. 'q:' .. lane, '-inf', text(clock()), 'BYSCORE')
+local ids, heard, some = {}, {}, false
+for _, due in ipairs(call('ZRANGE', p .. 'q:' .. lane, '-inf', text(clock()), 'BYSCORE')) do
+  local user = string.match(due, '^@(.*)$')
+  if user then heard[user] = true; some = true else ids[#ids + 1] = due end
+end
+local all = some and call('HGETALL', p .. 'items:' .. lane) or {}
+for i = 1, #all, 2 do
+  if heard[author(all[i + 1]) or 0] then ids[#ids + 1] = all[i] end
+end
 table.sort(ids)
 local out = {}
 for _, id in ipairs(ids) do
@@ -188,15 +194,18 @@ return out
     again=True,
 )
 
-CLEAR = script("""
+CLEAR = script(
+    LANES,
+    """
 local lane = take()
 local dropped = 0
-for _, id in ipairs(call('ZRANGE', p .. 'q:' .. lane, 0, -1)) do
-  if string.sub(call('HGET', p .. 'items:' .. lane, id), 1, 1) ~= '\\n' then
-    call('ZREM', p .. 'q:' .. lane, id)
-    call('HDEL', p .. 'items:' .. lane, id)
+local all = call('HGETALL', p .. 'items:' .. lane)
+for i = 1, #all, 2 do
+  if author(all[i + 1]) then
+    drop(lane, all[i])
     dropped = dropped + 1
   end
 end
 return dropped
-""")
+""",
+)

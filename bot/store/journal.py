@@ -57,9 +57,7 @@ if mission ~= '' then call('HSET', about, 'head', head) end
 if ended == '1' then call('ZREM', p .. 'running', mission) end
 for _ = 1, take() do put_post(take(), take()) end
 for _ = 1, take() do
-  local id = take()
-  call('ZREM', p .. 'q:' .. lane, id)
-  call('HDEL', p .. 'items:' .. lane, id)
+  drop(lane, take())
 end
 for _ = 1, take() do
   local what, to, at = take(), take(), take()

@@ -2,7 +2,8 @@
 
 Keys:
     lease:<lane> "<number>|<holder>" with a time to live; fence: the counter of numbers; held: lane → number until released
-    items:<lane> id → header, newline, JSON; q:<lane> id by due time; due: lane by the time it is to be looked at
+    items:<lane> id → header, newline, JSON; from:<lane> author → "<messages waiting>|<time of the oldest>"
+    q:<lane> by due time: ids, and "@<author>" for all that this author said; due: lane by the time to look at it
     said:<team>/<channel>/<ts> what is known of a message; run:, loose:<team>/<channel>/<user> top-level messages in a row
     deadlines "<what>:<subject>" by time; deadline_lanes
     now: stream of immediate items; once:<what> names that are used up; wake, out_wake: one token for one sleeper
@@ -31,12 +32,30 @@ local function look_at(lane, at)
   call('ZADD', p .. 'due', 'LT', text(at), lane)
   wake('wake')
 end
-local function enqueue(lane, json, header, at)
+local function store(lane, header, json)
   local id = string.format('%012d', call('INCR', p .. 'seq'))
   call('HSET', p .. 'items:' .. lane, id, header .. '\\n' .. json)
-  call('ZADD', p .. 'q:' .. lane, text(at), id)
-  look_at(lane, at)
   return id
+end
+local function enqueue(lane, json, now)
+  call('ZADD', p .. 'q:' .. lane, text(now), store(lane, '', json))
+  look_at(lane, now)
+end
+local function author(item) return string.match(item, '^([^|\\n]+)|') end
+local function drop(lane, id)
+  local item = call('HGET', p .. 'items:' .. lane, id)
+  if not item then return end
+  call('HDEL', p .. 'items:' .. lane, id)
+  call('ZREM', p .. 'q:' .. lane, id)
+  local user = author(item)
+  if not user then return end
+  local count, first = string.match(call('HGET', p .. 'from:' .. lane, user), '^(%d+)|(%d+)$')
+  if tonumber(count) > 1 then
+    call('HSET', p .. 'from:' .. lane, user, text(count - 1) .. '|' .. first)
+  else
+    call('HDEL', p .. 'from:' .. lane, user)
+    call('ZREM', p .. 'q:' .. lane, '@' .. user)
+  end
 end
 local function look_again(lane)
   local first = call('ZRANGE', p .. 'q:' .. lane, 0, 0, 'WITHSCORES')

@@ -97,7 +97,7 @@ class EmbeddedServer:
             binary = get_binary_path()
         except ValkeyBinaryNotFoundError as none:
             raise ServerFailedError(
-                f"there is no embedded store for this machine ({none}). Start a Redis >= 7.2 or Valkey >= 8 and set REDIS_URL."
+                f"there is no embedded store for this machine ({none}). Start a Redis >= 7.2 or Valkey >= 8 and set WATCHBILL_REDIS_URL."
             ) from none
         self.folder.write_config(self._fsync, self._port)
         lock = self.folder.take_server_lock()

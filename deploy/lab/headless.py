@@ -63,9 +63,9 @@ def press(lab: Lab, message: dict[str, Any], people: dict[str, str], pressed: se
             who = "bo" if action in {"approve", "approve_typed"} else "ana" if action.startswith("answer:") else ""
             if not who or (message["ts"], action.split(":")[0]) in pressed:
                 continue
-            pressed.add((message["ts"], action.split(":")[0]))
             click = {"as": people[who], "channel": message["channel"], "ts": message["ts"], "action_id": action}
-            lab.call("slack", "/lab/click", click)
+            if lab.call("slack", "/lab/click", click).get("acked"):  # else a person would press again
+                pressed.add((message["ts"], action.split(":")[0]))
 
 
 def text_of(message: dict[str, Any]) -> str:

@@ -76,13 +76,15 @@ class Lab:
         with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:  # noqa: S310 # loopback
             return json.load(answer)
 
-    def start_program(self, name: str = "program", *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
+    def start_program(
+        self, name: str = "program", *arguments: str, module: str = "bot", wait: bool = True
+    ) -> subprocess.Popen[bytes]:
         """`python -m bot run` (or `arguments`) against this lab; waits until it says that it is ready."""
         ready = self.folder / f"{name}.ready"
         ready.unlink(missing_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bot", *(arguments or ("run",)), "--ready-file", str(ready)],
+                [sys.executable, "-m", module, *(arguments or ("run",)), "--ready-file", str(ready)],
                 cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.processes[name] = process

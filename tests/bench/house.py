@@ -1,5 +1,5 @@
 """The program's parts over a real store, put together as bot/app.py does, with the outer world left out: no Slack, no
-Terraform. The gate has the real policies, the personas are the real ones, every tool but the crew's own answers at once.
+Terraform. The gate has the real policies, the personas are the real ones, every tool answers at once.
 """
 
 import contextlib
@@ -33,7 +33,6 @@ from bot.store.store import Store
 from bot.turn import Turns
 from tests.bench.processes import ROOT
 from tests.fakes import FakeTool
-from tools.crew import crew_tools
 
 ANA, BO, CHRIS = UserId("U0ANA00001"), UserId("U0BO000001"), UserId("U0CHRIS001")
 ARCHITECT, BUILDER = PersonaName("architect"), PersonaName("builder")
@@ -43,6 +42,7 @@ PEOPLE = f"""people:
   {CHRIS}: {{name: chris, roles: [requester, approver, risk_owner, admin]}}
 """
 PLAIN = (
+    "plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact",
     "workspace_list", "workspace_read", "workspace_write", "workspace_patch", "terraform_validate", "terraform_plan",
     "terraform_show", "terraform_output", "terraform_state", "proxmox_read", "http_probe", "scan",
 )  # fmt: skip
@@ -107,7 +107,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     redactor = SecretRedactor(*(f"xoxb-{secrets.token_hex(20)}" for _ in range(14)))
     logs.set_up("info", redactor.text)
     clock, people = SystemClock(), LivePeople(lambda: read_people(people_file), Members())
-    tools = _tools(store, policies)
+    tools = _tools()
     personas = load_personas(ROOT / "personas", tools=tools, models=prices.models)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
     crew = {name: persona.tools for name, persona in personas.items()}
@@ -134,24 +134,20 @@ def _house(store: Store, model: Model, folder: Path) -> House:
         extend_factor=limits.factor,
     )  # fmt: skip
     answers = Answers(
-        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
+        people=people, journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
         watch=Silent(), estate="lab",
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases, journal=store.journal,
-        approvals=store.approvals,
+        approvals=store.approvals, people=people,
     )  # fmt: skip
     return House(store, policies, prices, personas, tools, specs, gate, clock, turns, desk, rules)
 
 
-def _tools(store: Store, policies: Policies) -> dict[str, Tool]:
-    names = [PersonaName(name) for name in ("architect", "builder", "sentinel", "qa")]
-    crew = crew_tools(
-        personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
-    )
+def _tools() -> dict[str, Tool]:
     plain = [FakeTool(name, together=True, text=LOOKED, schema=SCHEMA, description=WORDS) for name in PLAIN]
     apply = FakeTool("terraform_apply", durable=True, effect=APPLY, full_text="the whole plan", text="Applied")
-    return {tool.name: tool for tool in (*crew, *plain, apply)}
+    return {tool.name: tool for tool in (*plain, apply)}
 
 
 WORDS = "Look at one thing of the estate. Not for changing anything: that takes a plan and an approval."
