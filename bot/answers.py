@@ -9,7 +9,7 @@ from bot.domain.approvals import ApprovalRequest, Ran
 from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
 from bot.domain.inbound import Commanded
-from bot.domain.ports import Approvals, Clock, Door, Journal, People, Scope, Watch
+from bot.domain.ports import Approvals, Clock, Door, Journal, Scope, Watch
 from bot.domain.posts import Private
 from bot.domain.state import Mission
 from bot.mission import fold, mark_of
@@ -38,9 +38,8 @@ class Answers:
 
     def __init__(
         self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
-        people: People, clock: Clock, titles: Titles, watch: Watch, estate: str,
+        clock: Clock, titles: Titles, watch: Watch, estate: str,
     ) -> None:  # fmt: skip
-        self._people = people
         self._journal = journal
         self._approvals = approvals
         self._door = door
@@ -51,11 +50,7 @@ class Answers:
         self._estate = estate
 
     async def answer(self, asked: Commanded) -> Private:
-        """What `asked.reply.user` gets to see. Who is not listed learns nothing of the estate."""
-        human = await self._people.human(asked.reply.user)
-        if not human.roles:
-            text = f"You are not listed for this crew ({human.standing}). An admin adds people in people.yaml."
-            return Private(asked.reply.user, text)
+        """What `asked.reply.user` gets to see. The desk has seen to it that the person is listed."""
         match asked.name:
             case "cluster-status":
                 return await self._cluster(asked)

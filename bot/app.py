@@ -260,7 +260,7 @@ def _composed(
         extenders=policies.limits.extenders, extend_factor=policies.limits.factor,
     )  # fmt: skip
     answers = Answers(
-        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, people=people, clock=clock,
+        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
         titles=titles, watch=Silent(), estate=settings.estate,
     )  # fmt: skip
     desk = Desk(

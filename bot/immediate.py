@@ -1,5 +1,6 @@
 """Clicks, commands and STOP: answered at once by any worker, without the lane's lease. Each may be served twice."""
 
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from bot.answers import Answers
@@ -109,7 +110,8 @@ class Desk:
             modal = Modal(reply.trigger, "answer", asked.subject, "Answer", "Your answer goes to the agent that asked.",
                           "Answer", "Send")  # fmt: skip
         if modal is not None:
-            await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, modal))
+            shown = replace(modal, to=reply.user)
+            await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, shown))
 
     async def _mission_modal(self, asked: ModalAsked) -> Modal | None:
         shown = await self._answers.answer(Commanded("mission", asked.subject, asked.reply))

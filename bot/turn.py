@@ -24,7 +24,7 @@ from bot.domain.outcomes import (
     Suspended,
 )
 from bot.domain.ports import Clock, Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
-from bot.domain.posts import ApprovalCard, Notice, Post, Progress
+from bot.domain.posts import ApprovalCard, File, Notice, Post, Progress
 from bot.domain.state import Mission, Wake
 from bot.mission import goes_back_to, outcome_of
 
@@ -199,8 +199,13 @@ class Turns:
         posts: list[Post] = []
         for request in (open_.request for open_ in hold.state.requests.values() if open_.by == hold.persona):
             found = await self._cards.card_of(request)
-            if found is not None:
-                posts.append(Post(f"request:{request}", found[0].thread, WATCHBILL, found[1]))
+            if found is None:
+                continue
+            stored, card = found
+            if card.file is not None:  # the whole text that the card shortens, before the card that names it
+                file = File(card.file, "plan.txt", f"{card.title}: full text")
+                posts.append(Post(f"file:{request}", stored.thread, WATCHBILL, file))
+            posts.append(Post(f"request:{request}", stored.thread, WATCHBILL, card))
         return tuple(posts)
 
     def _card(self, state: Mission) -> Post:

@@ -30,6 +30,7 @@ from redis.exceptions import (
 )
 
 from bot.domain.ports import StoreUnavailableError
+from bot.store.durability import Sync, sync_for
 from bot.store.errors import NotPersistentError, UnreachableError, UnsuitableError
 
 Arg = str | int | float | bytes
@@ -94,6 +95,7 @@ class Link:
     def __init__(self, pool: _Pool, prefix: str, *, where: str, patience_s: float = PATIENCE_S) -> None:
         self.prefix = prefix
         self.where = where
+        self.sync: Sync | None = None  # the second look of run_durably
         self._pool = pool
         self._patience_s = patience_s
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -104,9 +106,12 @@ class Link:
         return reply
 
     async def run_durably(self, script: Script, *args: Arg) -> tuple[Reply, bool]:
-        """Run `script`, then WAITAOF on the same connection. The flag says whether the local file has it on disk."""
+        """Run `script`, then WAITAOF on the same connection, then the second look of bot/store/durability.py where one
+        is needed. The flag says whether it is on the server's disk.
+        """
         reply, synced = await self._scripted(script, args, ("WAITAOF", 1, 0, int(ANSWER_S * 800)))
-        return reply, isinstance(synced, list) and cast("list[int]", synced)[0] >= 1
+        counted = isinstance(synced, list) and cast("list[int]", synced)[0] >= 1
+        return reply, counted and (self.sync is None or await self.sync())
 
     async def read(self, *command: Arg, raw: bool = False) -> Reply:
         """A command that changes nothing; sent again where its answer was lost. `raw`: bytes."""
@@ -221,8 +226,8 @@ def place_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-async def connect(url: str, prefix: str, *, patience_s: float = PATIENCE_S) -> Link:
-    """A checked link. Raises StoreSetupError with the mend."""
+async def connect(url: str, prefix: str, *, sync: Sync | None = None, patience_s: float = PATIENCE_S) -> Link:
+    """A checked link; `sync` of the embedded server where it is one. Raises StoreSetupError with the mend."""
     try:
         link = Link(pool_for(url), prefix, where=place_of(url), patience_s=patience_s)
     except ValueError as wrong:
@@ -231,15 +236,16 @@ async def connect(url: str, prefix: str, *, patience_s: float = PATIENCE_S) -> L
             "or redis+sentinel://host:26379,host:26379/service."
         ) from wrong
     try:
-        await check(link)
+        facts = await check(link)
+        link.sync = sync or await sync_for(link, facts)
     except BaseException:
         await link.aclose()
         raise
     return link
 
 
-async def check(link: Link) -> None:
-    """Reachable, new enough, keeps an append-only file, no cluster, no replica, evicts nothing."""
+async def check(link: Link) -> dict[str, str]:
+    """Reachable, new enough, keeps an append-only file, no cluster, no replica, evicts nothing. Returns its INFO."""
     try:
         facts = _facts(await link.read("INFO", "everything"))
     except StoreUnavailableError as lost:
@@ -258,6 +264,7 @@ async def check(link: Link) -> None:
             f"the store at {link.where} keeps no append-only file, so a restart would lose messages and approvals. "
             "Set `appendonly yes` (CONFIG SET appendonly yes, and CONFIG REWRITE; a managed service has a switch for AOF)."
         )
+    return facts
 
 
 def _facts(text: str) -> dict[str, str]:

@@ -147,6 +147,24 @@ class Folder:
             os.fchmod(config.fileno(), 0o600)
             config.write(text)
 
+    def sync(self) -> bool:
+        """fsync the append-only files, which the server wrote before it answered. False where that failed."""
+        folder = self.data / "appendonlydir"
+        for _ in range(3):
+            try:
+                for path in (*folder.iterdir(), folder):
+                    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    try:
+                        _to_disk(file)
+                    finally:
+                        os.close(file)
+            except FileNotFoundError:
+                continue  # the server has just put a new file in its place
+            except OSError:
+                return False
+            return True
+        return False
+
     def open_log(self) -> IO[bytes]:
         if self.log.exists() and self.log.stat().st_size > LOG_KEPT:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -201,6 +219,14 @@ def _short_socket(data: Path) -> Path:
     if facts.st_uid != uid or facts.st_mode & 0o077 or folder.is_symlink():
         raise FolderError(f"{folder} is not this user's own (mode 700). Remove it, or use a shorter WATCHBILL_DATA.")
     return folder / f"{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}.sock"
+
+
+def _to_disk(file: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the disk's own memory
+    if full is None:
+        os.fsync(file)
+    else:
+        fcntl.fcntl(file, full)
 
 
 def _quoted(path: Path) -> str:

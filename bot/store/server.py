@@ -65,6 +65,10 @@ class EmbeddedServer:
         server._watch = asyncio.create_task(server._keep_alive(), name="store-server")
         return server
 
+    async def sync(self) -> bool:
+        """Everything that the server wrote so far is on disk."""
+        return await asyncio.to_thread(self.folder.sync)
+
     async def stop(self) -> None:
         """SIGTERM: the server writes its log to disk and ends. The folder is free afterwards."""
         if self._watch is not None:

@@ -41,7 +41,7 @@ async def open_store(url: str | None, data: Path, prefix: str = "wb:", *, fsync:
     """Raises StoreSetupError with a text for the operator."""
     server = None if url else await EmbeddedServer.start(data / "store", fsync=fsync)
     try:
-        link = await connect(url or server.url if server else url or "", prefix)
+        link = await connect(server.url, prefix, sync=server.sync) if server else await connect(url or "", prefix)
     except BaseException:
         if server is not None:
             await server.stop()

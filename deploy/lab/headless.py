@@ -70,7 +70,8 @@ def press(lab: Lab, message: dict[str, Any], people: dict[str, str], pressed: se
 
 def text_of(message: dict[str, Any]) -> str:
     """The message's plain text, which says the same as its blocks (the browser's tests look at those)."""
-    return str(message.get("text", ""))
+    files = "".join(f"[{file.get('name', 'file')}] " for file in message.get("files", []))
+    return f"{files}{message.get('text', '')}"
 
 
 def name_of(lab: Lab, message: dict[str, Any]) -> str:

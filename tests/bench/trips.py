@@ -1,0 +1,72 @@
+"""Where a turn's time goes: every trip to the store by the script it runs, and what else is worth a stopwatch."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from bot.domain.model import ModelRequest
+from bot.llm.provider import Completion, Provider
+from bot.store import approvals_lua, audit, budget, inbox, inbox_lua, journal, leases, outbox
+from bot.store.connection import Link, Script
+
+T = TypeVar("T")
+MODULES = (approvals_lua, audit, budget, inbox, inbox_lua, journal, leases, outbox)
+NAMES = {
+    value.sha: f"{module.__name__.rpartition('.')[2].removesuffix('_lua')}.{name.strip('_').lower()}"
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, Script)
+}
+
+
+class Stopwatch:
+    """Seconds and counts by name."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+
+    async def lap(self, name: str, work: Awaitable[T]) -> T:
+        began = time.perf_counter()
+        try:
+            return await work
+        finally:
+            self.seconds[name] += time.perf_counter() - began
+            self.counts[name] += 1
+
+    def clear(self) -> None:
+        self.seconds.clear()
+        self.counts.clear()
+
+
+class TimedLink(Link):
+    """A link that writes down every exchange with the server; over the pool of another."""
+
+    def __init__(self, link: Link, watch: Stopwatch) -> None:
+        super().__init__(link._pool, link.prefix, where=link.where)  # pyright: ignore[reportPrivateUsage] # the bench looks inside
+        self.watch = watch
+
+    async def _exchange(self, commands: Sequence[Sequence[Any]], **how: Any) -> list[Any]:
+        first = commands[0]
+        name = NAMES.get(str(first[1]), "") if first[0] == "EVALSHA" else str(first[0])
+        return await self.watch.lap(name or str(first[0]), super()._exchange(commands, **how))
+
+
+class TimedProvider:
+    """A provider whose share of the time is known."""
+
+    title = "OpenAI"
+
+    def __init__(self, provider: Provider, watch: Stopwatch) -> None:
+        self._provider = provider
+        self._watch = watch
+
+    async def complete(self, model: str, request: ModelRequest) -> Completion:
+        return await self._watch.lap("model", self._provider.complete(model, request))
+
+    async def models(self) -> tuple[str, ...]:
+        return await self._provider.models()
+
+    async def close(self) -> None:
+        await self._provider.close()
