@@ -20,7 +20,7 @@ async def store_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest_asyncio.fixture
 async def store(store_server: EmbeddedServer) -> AsyncIterator[Store]:
-    link = await connect(store_server.url, f"{secrets.token_hex(4)}:")
+    link = await connect(store_server.url, f"{secrets.token_hex(4)}:", sync=store_server.sync)
     store = over(link)
     await store.inbox.prepare()
     yield store

@@ -75,7 +75,7 @@ async def open_lab(options: Options = QUICK) -> AsyncGenerator[Lab]:
 
 async def until(happened: Callable[[], bool], seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
-        while not happened():  # noqa: ASYNC110 - any condition of the test, nothing that sets an event
+        while not happened():
             await asyncio.sleep(0.01)
 
 

@@ -161,13 +161,13 @@ async def test_the_process_does_not_outlive_its_parent(tmp_path: Path) -> None:
         sys.executable, "-c", script, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
     )
     async with asyncio.timeout(20):
-        while not ready.exists():  # noqa: ASYNC110 - the file is written by another process
+        while not ready.exists():
             await asyncio.sleep(0.05)
     child = int(json.loads(ready.read_text())["pid"])
     parent.kill()
     await parent.wait()
     async with asyncio.timeout(5):
-        while _alive(child):  # noqa: ASYNC110 - the process is nobody's child any more
+        while _alive(child):
             await asyncio.sleep(0.05)
 
 

@@ -1,14 +1,18 @@
 """Approval requests on the real server: decided once, consumed once, and only by who may."""
 
 import asyncio
+import errno
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus
 from bot.domain.ids import Digest, RequestId, Thread, Token, UserId
 from bot.store.connection import Script
+from bot.store.server import EmbeddedServer
 from bot.store.store import Store
 from tests.contract.store_values import ANA, BO, LANE, THREAD, request, result, vote
 
@@ -193,10 +197,40 @@ async def test_rule_13_nothing_runs_when_the_intent_is_not_on_disk(store: Store)
         reply, _ = await run(script, *args)
         return reply, False
 
-    store.link.run_durably = short_count  # type: ignore[method-assign]
+    store.link.run_durably = short_count
     assert await store.approvals.consume(asked, token, stops=0, start_within_s=300) == "not_durable"
     stands = await store.approvals.get(asked.id)
     assert stands and stands.status == "cancelled" and "nothing ran" in stands.note
     assert await store.approvals.executing(THREAD) == []
-    store.link.run_durably = run  # type: ignore[method-assign]
+    store.link.run_durably = run
     assert await store.approvals.consume(asked, token, stops=0, start_within_s=300) == "not_approved"
+
+
+async def test_rule_13_the_intent_is_on_disk_before_the_answer(
+    store: Store, store_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WAITAOF alone would not do: under everysec this server answers 1 before its fsync."""
+    synced: list[str] = []
+
+    def fsync(file: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        synced.append(path.name)
+        if path.suffix == ".aof":
+            assert "executing" in path.read_text()
+
+    monkeypatch.setattr("bot.store.folder._to_disk", fsync)
+    asked, token = await approved(store)
+    assert await store.approvals.consume(asked, token, stops=0, start_within_s=300) == ""
+    assert any(name.endswith(".incr.aof") for name in synced)
+    assert "appendonlydir" in synced
+
+
+async def test_rule_13_nothing_runs_when_the_disk_refuses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is dying")
+
+    monkeypatch.setattr("bot.store.folder._to_disk", fsync)
+    asked, token = await approved(store)
+    assert await store.approvals.consume(asked, token, stops=0, start_within_s=300) == "not_durable"
+    stands = await store.approvals.get(asked.id)
+    assert stands and stands.status == "cancelled"

@@ -5,7 +5,7 @@ import random
 import secrets
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bot.domain.log import StopPressed
 from bot.domain.ports import Commit, StoreUnavailableError
 from bot.store.connection import Link, connect, place_of, pool_for
 from bot.store.errors import NotPersistentError, StoreSetupError, UnreachableError, UnsuitableError
+from bot.store.lua import script
 from bot.store.server import EmbeddedServer
 from bot.store.store import open_store, over
 from tests.contract.store_values import ANA, LANE, opened, said
@@ -33,7 +34,7 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
 
 
 @asynccontextmanager
-async def told(server: EmbeddedServer, *settings: str) -> AsyncIterator[None]:
+async def told(server: EmbeddedServer, *settings: str) -> AsyncGenerator[None]:
     link = Link(pool_for(server.url), "", where="")
     for setting in settings:
         assert await link.write(*setting.split()) == "OK"
@@ -42,7 +43,7 @@ async def told(server: EmbeddedServer, *settings: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def answering(info: str) -> AsyncIterator[str]:
+async def answering(info: str) -> AsyncGenerator[str]:
     """Something that speaks RESP and says `info` of itself. The address."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -56,6 +57,8 @@ async def answering(info: str) -> AsyncIterator[str]:
                     writer.write(f"${len(info)}\r\n{info}\r\n".encode())
                 elif word.upper().startswith((b"CLIENT", b"HELLO")):
                     writer.write(b"+OK\r\n")
+                elif word.upper().startswith(b"CONFIG"):
+                    writer.write(b"-NOPERM not for you\r\n")
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0"
@@ -99,10 +102,46 @@ async def test_a_server_that_keeps_nothing_is_refused_with_the_mend(server: Embe
 async def test_rule_13_without_a_log_nothing_counts_as_durable(server: EmbeddedServer) -> None:
     store = over(await connect(server.url, "wb:"))
     async with told(server, "CONFIG SET appendonly no"):
-        from bot.store.lua import script
-
         assert await store.link.run_durably(script("return redis.call('SET', p .. 'x', '1')")) == ("OK", False)
     await store.aclose()
+
+
+async def test_rule_13_a_foreign_server_is_given_the_time_of_its_fsync(server: EmbeddedServer) -> None:
+    """Its files cannot be synced from here, and under everysec its WAITAOF answers too early."""
+    loop = asyncio.get_running_loop()
+    link = await connect(server.url, "wb:")
+    for setting, least, most in (("everysec", 1.3, 4.0), ("always", 0.0, 0.5)):
+        async with told(server, f"CONFIG SET appendfsync {setting}"):
+            await link.aclose()
+            link = await connect(server.url, "wb:")
+        start = loop.time()
+        assert await link.run_durably(script("return redis.call('SET', p .. 'x', '1')")) == ("OK", True)
+        assert await link.on_disk()
+        assert least <= loop.time() - start < most
+    await link.aclose()
+
+
+async def test_rule_13_a_server_that_stops_keeping_its_log_is_not_durable(server: EmbeddedServer) -> None:
+    link = await connect(server.url, "wb:")
+    async with told(server, "CONFIG SET appendonly no"):
+        assert not await link.on_disk()
+    await link.aclose()
+
+
+async def test_a_server_that_never_syncs_is_refused_with_the_mend(server: EmbeddedServer) -> None:
+    async with told(server, "CONFIG SET appendfsync no"):
+        with pytest.raises(NotPersistentError, match="appendfsync everysec"):
+            await connect(server.url, "wb:")
+
+
+@pytest.mark.parametrize(
+    ("version", "looks"), [("7.2.0", False), ("7.4.1", True), ("8.4.0", False), ("7.2.4\r\nvalkey_version:8.1.0", True)]
+)
+async def test_rule_13_the_second_look_is_for_servers_whose_waitaof_is_too_early(version: str, looks: bool) -> None:
+    async with answering(f"# Server\r\nredis_version:{version}\r\nrole:master\r\naof_enabled:1\r\n") as url:
+        link = await connect(url, "wb:")
+        assert (link.sync is not None) == looks
+        await link.aclose()
 
 
 async def test_a_wrong_password_is_told_without_it(server: EmbeddedServer) -> None:

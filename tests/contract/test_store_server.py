@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def no_server_left(tmp_path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def program(data: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def program(data: Path) -> Generator[tuple[subprocess.Popen[str], int]]:
     """Another Watchbill with this folder, and its server's pid. Killed hard at the end; the server is left."""
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(data)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
@@ -205,17 +205,15 @@ async def talk_over_a_kill(store: Store, pid: int) -> tuple[list[str], int]:
 async def test_a_sleeping_worker_survives_a_restart_of_the_server(tmp_path: Path) -> None:
     store = await open_store(None, tmp_path)
     assert store.server
-    sleepers = [
-        asyncio.create_task(store.inbox.next_lane("w", wait_s=20)),
-        asyncio.create_task(store.inbox.next_immediate("w", wait_s=20)),
-    ]
+    ordered = asyncio.create_task(store.inbox.next_lane("w", wait_s=20))
+    immediate = asyncio.create_task(store.inbox.next_immediate("w", wait_s=20))
     await asyncio.sleep(0.1)
     os.kill(store.server.pid, signal.SIGKILL)
     await asyncio.sleep(0.05)
     await store.inbox.put_said(said(to=("architect",)), delay_s=0)
-    assert await asyncio.wait_for(sleepers[0], 5)
-    sleepers[1].cancel()
-    await asyncio.gather(*sleepers, return_exceptions=True)
+    assert await asyncio.wait_for(ordered, 5)
+    immediate.cancel()
+    await asyncio.wait({immediate})
     await store.aclose()
 
 
@@ -267,7 +265,12 @@ async def test_a_socket_folder_of_somebody_else_is_refused(tmp_path: Path, monke
     trap.mkdir(mode=0o777)
     trap.chmod(0o777)
     monkeypatch.setattr("bot.store.folder.tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("bot.store.folder.os.access", lambda *_: False)
+
+    def closed(path: str, mode: int) -> bool:
+        del path, mode
+        return False
+
+    monkeypatch.setattr("bot.store.folder.os.access", closed)
     with pytest.raises(FolderError, match="not this user's own"):
         await open_store(None, tmp_path / ("a" * 120))
 

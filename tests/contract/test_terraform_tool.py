@@ -209,7 +209,7 @@ async def test_rule_13_an_apply_whose_worker_was_killed_is_looked_at_and_not_run
     revision = await house.plan_three()
     house.lab.lab("fault", {"kind": "slow_tasks", "seconds": 2, "type": "qmclone"})
     argv = [sys.executable, "-c", WORKER, str(house.data), str(tmp_path), revision]
-    worker = subprocess.Popen(argv, cwd=ROOT)  # noqa: ASYNC220 - it is to be killed with SIGKILL
+    worker = subprocess.Popen(argv, cwd=ROOT)
     await until(lambda: bool(house.lab.lab("report")["creates"]))
     worker.kill()
     worker.wait()

@@ -40,6 +40,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         runner.run(server.stop())
 
 
+async def on_disk() -> bool:
+    """The disk is not what is tested here."""
+    return True
+
+
 @dataclass
 class Known:
     """What the request's state must be."""
@@ -56,7 +61,7 @@ class LeaseAndSettle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.store: Store = over(self.runner.run(connect(self.url, f"{secrets.token_hex(4)}:")))
+        self.store: Store = over(self.runner.run(connect(self.url, f"{secrets.token_hex(4)}:", sync=on_disk)))
         self.holder: Token | None = None
         self.tokens: dict[str, Token] = {}  # each worker's last one, good or not
         self.newest = 0

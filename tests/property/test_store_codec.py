@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +39,8 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
         return JSON
     if dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
-        return st.builds(kind, **{one.name: of(hints[one.name]) for one in dataclasses.fields(kind)})
+        make = cast("Callable[..., Any]", kind)
+        return st.builds(make, **{one.name: of(hints[one.name]) for one in dataclasses.fields(kind)})
     origin, args = get_origin(kind), get_args(kind)
     if origin in {typing.Union, UnionType}:
         return st.one_of([of(arg) for arg in args])
@@ -49,7 +50,8 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*(of(arg) for arg in args))
     if origin in {tuple, frozenset}:
         items = st.lists(of(args[0]), max_size=3, unique=origin is frozenset)
-        return items.map(origin)
+        gather = cast("Callable[[list[Any]], Any]", origin)
+        return items.map(gather)
     if origin in {Mapping, dict}:
         return st.dictionaries(of(args[0]), of(args[1]), max_size=3)
     if origin is Sequence:

@@ -195,7 +195,7 @@ asyncio.run(asyncio.sleep(60))
 async def test_rule_13_a_run_tells_its_end_after_its_worker_was_killed(tmp_path: Path, survives: str) -> None:
     place = tmp_path / "r1"
     argv = [sys.executable, "-c", WORKER, str(place), survives]
-    worker = subprocess.Popen(argv, stdout=subprocess.PIPE)  # noqa: ASYNC220 - it is to be killed with SIGKILL
+    worker = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert worker.stdout is not None
     assert worker.stdout.readline() == b"launched\n"
     run = RunDirectory(place)
