@@ -59,11 +59,13 @@ class RedisApprovals:
         return bool(await self._link.run(lua.END, request, status, note))
 
     async def consume(self, request: ApprovalRequest, token: Token, *, stops: int, start_within_s: float) -> str:
-        why, durable = await self._link.run_durably(
+        why, counted = await self._link.run_durably(
             lua.CONSUME, request.id, token.lane, proof_of(token), stops, request.digest, round(start_within_s * 1000)
         )
-        if why or durable:
+        if why:
             return str(why)
+        if counted and await self._link.on_disk():
+            return ""
         await self._link.run(lua.WITHDRAW, request.id, proof_of(token), NOT_DURABLE)
         return "not_durable"
 

@@ -95,7 +95,7 @@ class Link:
     def __init__(self, pool: _Pool, prefix: str, *, where: str, patience_s: float = PATIENCE_S) -> None:
         self.prefix = prefix
         self.where = where
-        self.sync: Sync | None = None  # the second look of run_durably
+        self.sync: Sync | None = None  # see on_disk
         self._pool = pool
         self._patience_s = patience_s
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -106,12 +106,13 @@ class Link:
         return reply
 
     async def run_durably(self, script: Script, *args: Arg) -> tuple[Reply, bool]:
-        """Run `script`, then WAITAOF on the same connection, then the second look of bot/store/durability.py where one
-        is needed. The flag says whether it is on the server's disk.
-        """
+        """Run `script`, then WAITAOF on the same connection. The flag is what WAITAOF counted; `on_disk` has more to say."""
         reply, synced = await self._scripted(script, args, ("WAITAOF", 1, 0, int(ANSWER_S * 800)))
-        counted = isinstance(synced, list) and cast("list[int]", synced)[0] >= 1
-        return reply, counted and (self.sync is None or await self.sync())
+        return reply, isinstance(synced, list) and cast("list[int]", synced)[0] >= 1
+
+    async def on_disk(self) -> bool:
+        """The second look after WAITAOF, where the server needs one (bot/store/durability.py)."""
+        return self.sync is None or await self.sync()
 
     async def read(self, *command: Arg, raw: bool = False) -> Reply:
         """A command that changes nothing; sent again where its answer was lost. `raw`: bytes."""

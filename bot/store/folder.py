@@ -148,7 +148,7 @@ class Folder:
             config.write(text)
 
     def sync(self) -> bool:
-        """fsync the append-only files, which the server wrote before it answered. False where that failed."""
+        """Everything that the server wrote before it answered goes to disk. False where that failed."""
         folder = self.data / "appendonlydir"
         for _ in range(3):
             try:

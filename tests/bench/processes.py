@@ -46,7 +46,7 @@ async def open_bench_store(fsync: Fsync) -> AsyncGenerator[Store]:
     with tempfile.TemporaryDirectory(prefix="wb-bench-") as folder:
         valkey = await EmbeddedServer.start(Path(folder), fsync="everysec" if fsync == "no" else fsync)
         try:
-            link = await connect(valkey.url, "bench:")
+            link = await connect(valkey.url, "bench:", sync=valkey.sync)
             store = over(link)
             await store.inbox.prepare()
             await link.write("CONFIG", "SET", "appendfsync", fsync)
@@ -58,7 +58,7 @@ async def open_bench_store(fsync: Fsync) -> AsyncGenerator[Store]:
 
 async def another_link(store: Store) -> Link:
     """A second connection pool to the same server, under the same prefix, as another program would have."""
-    return await connect(store.link.where.replace("unix://unix", "unix://"), store.link.prefix)
+    return await connect(store.link.where.replace("unix://unix", "unix://"), store.link.prefix, sync=store.link.sync)
 
 
 async def appended(link: Link) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -213,7 +212,7 @@ async def test_rule_13_the_intent_is_on_disk_before_the_answer(
     synced: list[str] = []
 
     def fsync(file: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        path = Path(f"/proc/self/fd/{file}").readlink()
         synced.append(path.name)
         if path.suffix == ".aof":
             assert "executing" in path.read_text()

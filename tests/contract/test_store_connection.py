@@ -137,7 +137,7 @@ async def test_a_server_that_never_syncs_is_refused_with_the_mend(server: Embedd
 @pytest.mark.parametrize(
     ("version", "looks"), [("7.2.0", False), ("7.4.1", True), ("8.4.0", False), ("7.2.4\r\nvalkey_version:8.1.0", True)]
 )
-async def test_rule_13_the_second_look_is_for_servers_whose_waitaof_is_too_early(version: str, looks: bool) -> None:
+async def test_rule_13_the_second_look_is_for_servers_whose_waitaof_is_too_early(version: str, *, looks: bool) -> None:
     async with answering(f"# Server\r\nredis_version:{version}\r\nrole:master\r\naof_enabled:1\r\n") as url:
         link = await connect(url, "wb:")
         assert (link.sync is not None) == looks
