@@ -1,0 +1,97 @@
+"""`http_probe` against a real server on loopback: targets, statuses, redirects, no answer."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bot.domain.calls import Prepared, ToolCall
+from bot.domain.ids import CallId, Json, MissionId
+from bot.domain.ports import Cannot, Done
+from tests.fakes import QA, FakeWatch, mission, scope
+from tools.http_probe import HttpProbe, Targets
+
+LISTED = Targets(("127.0.0.0/8",))
+
+
+@pytest.fixture
+async def url() -> AsyncGenerator[str]:
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello, world")
+
+    async def away(_: web.Request) -> web.Response:
+        raise web.HTTPFound("http://192.0.2.1/elsewhere")
+
+    app = web.Application()
+    app.add_routes([web.get("/", hello), web.get("/away", away)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+def proposed(arguments: Mapping[str, Json]) -> ToolCall:
+    return ToolCall(CallId("7-1-1-0"), "http_probe", arguments, QA, MissionId("7"), 1)
+
+
+async def probe(targets: Targets, **arguments: Json) -> Done | Cannot:
+    tool = HttpProbe(targets)
+    parsed = tool.parse(arguments)
+    prepared = await tool.prepare(proposed(arguments), parsed, scope(persona=QA))
+    if not isinstance(prepared, Prepared):
+        return prepared
+    return await tool.run(prepared, parsed, scope(persona=QA), FakeWatch())
+
+
+async def shown(targets: Targets, **arguments: Json) -> Any:
+    done = await probe(targets, **arguments)
+    assert isinstance(done, Done)
+    return done.result
+
+
+async def test_a_page_that_answers_as_expected(url: str) -> None:
+    result = await shown(LISTED, url=url, contains="hello")
+    assert (result.status, result.facts["status"], result.facts["contains"]) == ("ok", 200, True)
+    assert result.text.startswith("200 in ")
+
+
+async def test_another_status_or_text_is_a_failed_result_with_what_was_seen(url: str) -> None:
+    result = await shown(LISTED, url=url, contains="goodbye")
+    assert (result.status, "does not contain" in result.text) == ("failed", True)
+    result = await shown(LISTED, url=f"{url}/nothing")
+    assert (result.status, result.facts["status"]) == ("failed", 404)
+
+
+async def test_a_redirect_is_shown_and_not_followed(url: str) -> None:
+    result = await shown(LISTED, url=f"{url}/away", expect_status=302)
+    assert result.status == "ok"
+    assert "http://192.0.2.1/elsewhere (not followed)" in result.text
+
+
+async def test_no_answer_says_so(url: str) -> None:
+    result = await shown(LISTED, url=f"http://127.0.0.1:{_closed(url)}", timeout_s=1)
+    assert (result.status, result.facts["reached"]) == ("failed", False)
+
+
+def _closed(url: str) -> int:
+    """A port on which nothing listens: the one below is another's with near certainty not HTTP either."""
+    return 1 if not url.endswith(":1") else 2
+
+
+@pytest.mark.parametrize("target", ["http://169.254.169.254/latest", "http://localhost/", "http://[::1]/"])
+async def test_rule_24_what_the_operator_did_not_list_is_not_reached(target: str) -> None:
+    refused = await probe(Targets(("192.168.178.0/24", "*.lan")), url=target)
+    assert isinstance(refused, Cannot)
+    assert "192.168.178.0/24" in refused.text
+
+
+async def test_rule_25_an_address_in_a_terraform_output_opens_no_target(url: str) -> None:
+    host = url.removeprefix("http://").partition(":")[0]
+    state = mission(applied=(f"cp1 at {host}",))
+    tool = HttpProbe(Targets(("192.168.178.0/24",)))
+    arguments: dict[str, Json] = {"url": url}
+    prepared = await tool.prepare(proposed(arguments), tool.parse(arguments), scope(state, QA))
+    assert isinstance(prepared, Cannot)
