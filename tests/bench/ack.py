@@ -141,7 +141,7 @@ async def in_inbox(link: Link) -> set[str]:
             return found
 
 
-async def run(*, quick: bool = False) -> Report:
+async def run(*, quick: bool = False, profile: bool = False) -> Report:
     """p50 and p99 of single events under both policies; then 500 events a second."""
     seconds = 1 if quick else 10
     report = Report("ack", "the same Bolt app and socket, one XADD under the same appendfsync, ack")

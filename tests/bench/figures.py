@@ -90,19 +90,20 @@ class Report:
         return "\n".join([*lines, *self.notes, *(str(aim) for aim in self.aims), ""])
 
 
-async def timed(work: Callable[[], Awaitable[object]], times: int) -> list[float]:
-    """Seconds of each of `times` runs, one after the other."""
+Work = Callable[[], Awaitable[float | None]]
+
+
+async def timed(work: Work, times: int) -> list[float]:
+    """Seconds of each of `times` runs, one after the other; as `work` says where it holds the watch itself."""
     found: list[float] = []
     for _ in range(times):
         began = time.perf_counter()
-        await work()
-        found.append(time.perf_counter() - began)
+        own = await work()
+        found.append(time.perf_counter() - began if own is None else own)
     return found
 
 
-async def alternating(
-    one: Callable[[], Awaitable[object]], other: Callable[[], Awaitable[object]], times: int, rounds: int = 5
-) -> tuple[list[float], list[float]]:
+async def alternating(one: Work, other: Work, times: int, rounds: int = 5) -> tuple[list[float], list[float]]:
     """Both in turn, in several rounds, so that a neighbour's load on this machine meets both alike."""
     first: list[float] = []
     second: list[float] = []

@@ -36,7 +36,7 @@ class Instant:
         return ModelReply(request.model, "", "Everything is as planned.", (), "end", Usage(900, 12), 0.0)
 
 
-async def run(*, quick: bool = False) -> Report:
+async def run(*, quick: bool = False, profile: bool = False) -> Report:
     report = Report("first-call", "XADD and a consumer that waits in XREADGROUP, same server, same process")
     times = 5 if quick else 150
     long = 400 if quick else LONG

@@ -17,7 +17,7 @@ from bot.answers import Answers, Silent
 from bot.clock import SystemClock
 from bot.domain.calls import CallClass, Effect, Target
 from bot.domain.ids import PersonaName, UserId
-from bot.domain.model import ToolSpec
+from bot.domain.model import ModelReply, ModelRequest, ToolSpec
 from bot.domain.ports import Model, Tool
 from bot.engine import Engine
 from bot.engine import Parts as EngineParts
@@ -95,8 +95,13 @@ async def open_house(store: Store, model: Model | None) -> AsyncGenerator[House]
 
 
 class _Mute:
-    async def ask(self, request: object) -> object:
-        raise AssertionError("no turn was expected")
+    async def ask(self, request: ModelRequest) -> ModelReply:
+        raise AssertionError(f"no turn was expected, but {request.model} was asked")
+
+
+def prices_of_the_house() -> tuple[Prices, SystemClock]:
+    """For a model port that is made before the house."""
+    return load_prices(ROOT / "policies" / "prices.yaml"), SystemClock()
 
 
 def _house(store: Store, model: Model, folder: Path) -> House:
@@ -134,7 +139,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
         extend_factor=limits.factor,
     )  # fmt: skip
     answers = Answers(
-        people=people, journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
+        journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
         watch=Silent(), estate="lab",
     )  # fmt: skip
     desk = Desk(

@@ -54,8 +54,8 @@ async def state_of(store: Store, mission: MissionId) -> Mission:
     return fold(await store.journal.read(mission))
 
 
-async def hold(store: Store, lane: LaneKey, holder: str = "past") -> Token:
-    token = await store.leases.acquire(lane, holder, LEASE_S)
+async def hold(store: Store, lane: LaneKey, *, lease_s: float = LEASE_S) -> Token:
+    token = await store.leases.acquire(lane, "past", lease_s)
     assert token is not None, f"somebody holds {lane}"
     return token
 

@@ -49,8 +49,7 @@ class Driver:
         stamps: list[str] = []
         while len(stamps) < count:
             due = min(count, int((time.monotonic() - began) * pace) + 1)
-            for number in range(len(stamps), due):
-                stamps.append(self._post(number))
+            stamps += [self._post(number) for number in range(len(stamps), due)]
             await asyncio.sleep(0.5 / pace)
         return web.json_response({"ts": stamps, "after": after, "seconds": time.monotonic() - began})
 

@@ -1,12 +1,10 @@
 """Where a turn's time goes: every trip to the store by the script it runs, and what else is worth a stopwatch."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from bot.domain.model import ModelRequest
-from bot.llm.provider import Completion, Provider
 from bot.store import approvals_lua, audit, budget, inbox, inbox_lua, journal, leases, outbox
 from bot.store.connection import Link, Script
 
@@ -24,7 +22,7 @@ class Stopwatch:
     """Seconds and counts by name."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.counts: Counter[str] = Counter()
 
     async def lap(self, name: str, work: Awaitable[T]) -> T:
@@ -51,22 +49,3 @@ class TimedLink(Link):
         first = commands[0]
         name = NAMES.get(str(first[1]), "") if first[0] == "EVALSHA" else str(first[0])
         return await self.watch.lap(name or str(first[0]), super()._exchange(commands, **how))
-
-
-class TimedProvider:
-    """A provider whose share of the time is known."""
-
-    title = "OpenAI"
-
-    def __init__(self, provider: Provider, watch: Stopwatch) -> None:
-        self._provider = provider
-        self._watch = watch
-
-    async def complete(self, model: str, request: ModelRequest) -> Completion:
-        return await self._watch.lap("model", self._provider.complete(model, request))
-
-    async def models(self) -> tuple[str, ...]:
-        return await self._provider.models()
-
-    async def close(self) -> None:
-        await self._provider.close()

@@ -1,0 +1,26 @@
+"""Every bench runs, gives figures with their references, and loses nothing. What the figures are is not asserted."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.__main__ import BENCHES
+from tests.bench.processes import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("bench")
+@pytest.mark.parametrize("name", BENCHES)
+def test_the_bench_gives_figures_and_loses_nothing(name: str) -> None:
+    command = [sys.executable, "-m", "tests.bench", name, "--quick", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["rows"]
+    for row in report["rows"]:
+        assert 0 < row["measured"]["p50"] <= row["measured"]["p99"]
+        assert row["reference"]["p50"] > 0
+    assert report["sent"] == report["kept"]
+    assert report["sent"] > 0 or name == "start"
