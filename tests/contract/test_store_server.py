@@ -119,6 +119,20 @@ async def test_a_second_start_says_who_runs(tmp_path: Path) -> None:
         os.kill(server, signal.SIGKILL)
 
 
+async def test_a_guest_reads_a_running_program_s_store_and_leaves_it_running(tmp_path: Path) -> None:
+    with program(tmp_path) as (process, server):
+        guest = await open_store(None, tmp_path, join=True)
+        assert await guest.link.read("GET", "wb:written") == "before the kill"
+        assert await guest.link.on_disk()
+        await guest.aclose()
+        assert process.poll() is None
+        with pytest.raises(AlreadyRunningError):
+            await open_store(None, tmp_path)
+        process.kill()
+        process.wait()
+        os.kill(server, signal.SIGKILL)
+
+
 async def test_a_killed_program_s_server_is_adopted_with_everything(tmp_path: Path) -> None:
     with program(tmp_path) as (_, server):
         pass
