@@ -9,9 +9,10 @@ from bot.domain.approvals import ApprovalRequest, Ran
 from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
 from bot.domain.inbound import Commanded
-from bot.domain.ports import Approvals, Clock, Door, Journal, Scope, Watch
+from bot.domain.ports import Clock, Door, Scope, Watch
 from bot.domain.posts import Private
 from bot.domain.state import Mission
+from bot.domain.storage import Approvals, Journal
 from bot.mission import fold, mark_of
 
 Rows = tuple[tuple[str, ...], ...]

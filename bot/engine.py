@@ -10,8 +10,10 @@ from bot import log as logs
 from bot.cards import WATCHBILL
 from bot.domain.ids import InboxId, LaneKey, MissionId
 from bot.domain.inbound import Continue, Ordered
-from bot.domain.ports import (
-    Clock,
+from bot.domain.ports import Clock
+from bot.domain.posts import Notice, Post
+from bot.domain.state import Mission
+from bot.domain.storage import (
     Commit,
     ImmediateWork,
     Inbox,
@@ -22,8 +24,6 @@ from bot.domain.ports import (
     StaleTokenError,
     StoreUnavailableError,
 )
-from bot.domain.posts import Notice, Post
-from bot.domain.state import Mission
 from bot.immediate import Desk
 from bot.lane import LaneRules, Visit, joined
 from bot.mission import fold

@@ -10,8 +10,9 @@ from bot.domain.calls import ToolResult
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
 from bot.domain.people import Role
-from bot.domain.ports import Approvals, Inbox, Journal, Leases, Outbox, People
+from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
+from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
 

@@ -13,9 +13,10 @@ from bot.domain.calls import ToolResult
 from bot.domain.ids import InboxId, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.inbound import AnswerGiven, Continue, DeadlineReached, ExtendAsked, Ordered, Said, Settled, StopAsked
 from bot.domain.people import Role
-from bot.domain.ports import Approvals, Clock, Commit, Deadline, Environments, Journal, People, Scope, Watch
+from bot.domain.ports import Clock, Environments, People, Scope, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Private, QuestionCard
 from bot.domain.state import Mission, OpenQuestion
+from bot.domain.storage import Approvals, Commit, Deadline, Journal
 from bot.mission import applied, fold
 from bot.router import addressed
 from bot.turn import LaneWatch

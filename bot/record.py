@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 
-from bot.domain.ports import Audit, Journal
+from bot.domain.storage import Audit, Journal
 
 PAGE = 500  # events read at once
 

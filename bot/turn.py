@@ -23,9 +23,10 @@ from bot.domain.outcomes import (
     Stopped,
     Suspended,
 )
-from bot.domain.ports import Clock, Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
+from bot.domain.ports import Clock
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Progress
 from bot.domain.state import Mission, Wake
+from bot.domain.storage import Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
 from bot.mission import goes_back_to, outcome_of
 
 LOG = logs.logger("turn")

@@ -19,9 +19,10 @@ from bot.domain.ids import CallId, Digest, EntryId, Json, MissionId, PersonaName
 from bot.domain.log import Entry, Logged
 from bot.domain.model import ModelReply, ModelRequest, ProposedCall, Returned, StopReason, ToolSpec, Usage
 from bot.domain.outcomes import LimitReached
-from bot.domain.ports import Commit, Deadline, Scope, StaleTokenError, Watch
+from bot.domain.ports import Scope, Watch
 from bot.domain.posts import Body, Post
 from bot.domain.state import Mission
+from bot.domain.storage import Commit, Deadline, StaleTokenError
 from bot.mission import fold
 from tests.fakes import ANA, ARCHITECT, BUILDER, NOW, QA, SENTINEL, THREAD, FakeClock, FakeWatch
 

@@ -12,8 +12,9 @@ from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vot
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
 from bot.domain.ids import ArtifactId, CallId, Json, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.people import Human, Role
-from bot.domain.ports import ArgumentError, AuditEvent, Cannot, Done, Scope, StoreUnavailableError, Watch
+from bot.domain.ports import ArgumentError, Cannot, Done, Scope, Watch
 from bot.domain.state import Mission
+from bot.domain.storage import AuditEvent, StoreUnavailableError
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 THREAD = Thread("T1", "C1", "1700000000.000100")

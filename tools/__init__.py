@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.domain.ports import Locks, Tool
+from bot.domain.ports import Tool
 from bot.domain.state import Mission
+from bot.domain.storage import Locks
 from tools.estate import Estates, GitError
 from tools.http_probe import HttpProbe, Targets
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead

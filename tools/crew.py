@@ -12,8 +12,9 @@ from bot.domain import log
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
 from bot.domain.contract import SEVERITIES, Criterion, Evidence, Finding, PlanStep, Severity, Verdict
 from bot.domain.ids import ArtifactId, CallId, Json, PersonaName, QuestionId
-from bot.domain.ports import ArgumentError, Artifacts, Cannot, Done, Scope, Watch
+from bot.domain.ports import ArgumentError, Cannot, Done, Scope, Watch
 from bot.domain.state import CallRecord, Mission
+from bot.domain.storage import Artifacts
 from bot.mission import mark_of
 from bot.policy.coverage import normal, quoted, tells, uncovered
 from tools.crew_arguments import (

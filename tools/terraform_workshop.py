@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from bot.domain.calls import Prepared
-from bot.domain.ports import Locks, Scope
+from bot.domain.ports import Scope
+from bot.domain.storage import Locks
 from tools.estate import BLUEPRINTS, Estate, Estates
 from tools.folder import Folder, RefusedPathError
 from tools.snapshot import Kept, Manifest, Snapshots

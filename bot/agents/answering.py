@@ -11,9 +11,10 @@ from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.ids import CallId, QuestionId
 from bot.domain.model import ProposedCall
 from bot.domain.outcomes import AskedHuman, HandedOver, Outcome, Suspended
-from bot.domain.ports import Deadline, Door
+from bot.domain.ports import Door
 from bot.domain.posts import Post, QuestionCard, Speech
 from bot.domain.state import CallRecord, Mission, StepItem
+from bot.domain.storage import Deadline
 
 
 def last_step(hold: Hold) -> StepItem | None:

@@ -17,6 +17,7 @@ CHARACTERS_PER_TOKEN = 4
 STATE_SHARE = 0.5  # of the context for the state, the rest for the exchange
 SHORT = 240  # characters of an older result that stay beside its reference
 RECENT = 3  # steps whose results stay whole where there is room
+FRAME = "-" * 70  # stands for what the wire puts around a call or a result
 DIGEST = 400  # tokens kept for the list of what was left out
 OWN_WORDS = frozenset(
     {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
@@ -170,9 +171,9 @@ def _text(message: Message) -> str:
         case Heard(text):
             return text
         case Answered(text, calls):
-            return text + "".join(f"{call.tool}{dict(call.arguments)}" for call in calls)
-        case Returned(_, text, _):
-            return text
+            return text + "".join(f"{FRAME}{call.id}{call.tool}{dict(call.arguments)}" for call in calls)
+        case Returned(call, text, _):
+            return f"{FRAME}{call}{text}"
 
 
 def _criteria(state: Mission) -> list[str]:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from bot.domain.ids import PersonaName, Token
 from bot.domain.log import Entry
-from bot.domain.ports import Clock, Commit, Deadline, Journal, Scope, Watch
+from bot.domain.ports import Clock, Scope, Watch
 from bot.domain.posts import Post
 from bot.domain.state import Mission
+from bot.domain.storage import Commit, Deadline, Journal
 from bot.mission import applied
 
 

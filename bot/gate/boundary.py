@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from bot.domain.calls import ResultStatus, ToolCall, ToolResult
 from bot.domain.ids import Json
-from bot.domain.ports import ArgumentError, StaleTokenError, StoreUnavailableError, Tool
+from bot.domain.ports import ArgumentError, Tool
+from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate.parts import Parts, clean
 
 MOST = 2_000_000  # characters of one result that are kept at all

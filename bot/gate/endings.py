@@ -7,7 +7,7 @@ from typing import Literal
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ResultStatus, ToolResult
 from bot.domain.ids import RequestId, Thread
-from bot.domain.ports import StaleTokenError
+from bot.domain.storage import StaleTokenError
 from bot.gate import events
 from bot.gate.boundary import refused
 from bot.gate.card import card_digest, render

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from bot.domain.ids import RequestId
-from bot.domain.ports import StoreUnavailableError
+from bot.domain.storage import StoreUnavailableError
 
 
 class ExecutionLedger:

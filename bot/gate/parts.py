@@ -6,20 +6,9 @@ from dataclasses import dataclass
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import Effect, Prepared, ToolCall
 from bot.domain.ids import Json, PersonaName
-from bot.domain.ports import (
-    Approvals,
-    Artifacts,
-    Audit,
-    AuditEvent,
-    Clock,
-    Environments,
-    Leases,
-    People,
-    Redactor,
-    Scope,
-    Tool,
-)
+from bot.domain.ports import Clock, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
+from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Leases
 from bot.gate.ledger import ExecutionLedger
 from bot.policy.authorise import Authoriser, Facts
 from bot.policy.threat import ThreatModel

@@ -9,15 +9,8 @@ from bot.domain.approvals import ApprovalRequest, Denied, Settlement
 from bot.domain.calls import CallClass
 from bot.domain.digest import NotCanonicalError
 from bot.domain.ids import RequestId, Token
-from bot.domain.ports import (
-    ArgumentError,
-    Done,
-    Scope,
-    StaleTokenError,
-    StoreUnavailableError,
-    Tool,
-    Watch,
-)
+from bot.domain.ports import ArgumentError, Done, Scope, Tool, Watch
+from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate import events
 from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse

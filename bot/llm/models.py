@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.domain.model import ModelReply, ModelRequest, ModelUnavailableError, StopReason, Usage
-from bot.domain.ports import Clock, TokenBudget
+from bot.domain.ports import Clock
+from bot.domain.storage import TokenBudget
 from bot.llm.prices import Prices
 from bot.llm.provider import Completion, Provider, ProviderError, estimated_tokens
 from bot.llm.retry import Patience, Share, ask_patiently

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from bot.domain.model import ModelUnavailableError
-from bot.domain.ports import Clock, TokenBudget
+from bot.domain.ports import Clock
+from bot.domain.storage import TokenBudget
 from bot.llm.provider import Completion, ProviderError
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bot.domain.ids import Json, Thread, UserId
-from bot.domain.ports import Artifacts, Outbox, OutboxItem
 from bot.domain.posts import ApprovalCard, Body, File, Modal, Post, Private
+from bot.domain.storage import Artifacts, Outbox, OutboxItem
 from bot.slack import refusals
 from bot.slack.identities import Identities, Voice
 from bot.slack.layout import MOST_FALLBACK, Code, Laid, Lines, Message, lay_one

@@ -9,7 +9,8 @@ from typing import Self
 import aiohttp
 
 from bot.domain.ids import UserId
-from bot.domain.ports import Artifacts, Clock, Inbox, Outbox
+from bot.domain.ports import Clock
+from bot.domain.storage import Artifacts, Inbox, Outbox
 from bot.slack.delivery import Delivery
 from bot.slack.identities import Apps, Identities
 from bot.slack.ingress import Ingress, Link

@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.ports import Inbox, StoreUnavailableError
+from bot.domain.storage import Inbox, StoreUnavailableError
 from bot.log import logger
 from bot.slack.identities import Identities, Identity, Socket
 from bot.slack.parse import Dropped, InOrder, Spoken, Urgent, parse

@@ -5,8 +5,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.domain.ports import Clock, Outbox, OutboxItem, StoreUnavailableError
+from bot.domain.ports import Clock
 from bot.domain.posts import Modal, Private
+from bot.domain.storage import Outbox, OutboxItem, StoreUnavailableError
 from bot.log import logger
 from bot.slack import refusals
 from bot.slack.delivery import Delivered, Delivery, GivenUp

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bot.domain.ports import AuditEvent, StoreUnavailableError
+from bot.domain.storage import AuditEvent, StoreUnavailableError
 from bot.store.codec import AUDIT
 from bot.store.connection import Link
 from bot.store.journal import chained

@@ -11,9 +11,9 @@ from bot.domain.approvals import ApprovalRequest, Vote
 from bot.domain.calls import ToolResult
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry
-from bot.domain.ports import AuditEvent
 from bot.domain.posts import Post
 from bot.domain.state import Mission
+from bot.domain.storage import AuditEvent
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ from redis.exceptions import (
     TimeoutError as SlowError,
 )
 
-from bot.domain.ports import StoreUnavailableError
+from bot.domain.storage import StoreUnavailableError
 from bot.store.durability import Sync, sync_for
 from bot.store.errors import NotPersistentError, UnreachableError, UnsuitableError
 

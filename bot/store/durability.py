@@ -14,7 +14,7 @@ from typing import Protocol
 
 from redis.exceptions import ResponseError
 
-from bot.domain.ports import StoreUnavailableError
+from bot.domain.storage import StoreUnavailableError
 from bot.store.errors import NotPersistentError
 
 Sync = Callable[[], Awaitable[bool]]

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from bot.domain.ids import InboxId, LaneKey, Thread
 from bot.domain.inbound import Immediate, Ordered, Said
-from bot.domain.ports import ImmediateWork, LaneWork
+from bot.domain.storage import ImmediateWork, LaneWork
 from bot.store import inbox_lua as lua
 from bot.store.codec import IMMEDIATE, ORDERED, SAID
 from bot.store.connection import Link

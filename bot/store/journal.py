@@ -13,8 +13,8 @@ from typing import cast
 
 from bot.domain.ids import EntryId, MissionId, Thread, Token
 from bot.domain.log import Entry, Logged, MissionEnded, MissionOpened
-from bot.domain.ports import Commit, StaleTokenError, StoreUnavailableError
 from bot.domain.state import Mission
+from bot.domain.storage import Commit, StaleTokenError, StoreUnavailableError
 from bot.store.codec import ENTRY, MISSION, POST
 from bot.store.connection import Arg, Link, Reply
 from bot.store.leases import proof_of

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
-from bot.domain.ports import OutboxItem, Sent
 from bot.domain.posts import Post
+from bot.domain.storage import OutboxItem, Sent
 from bot.store.codec import POST
 from bot.store.connection import Arg, Link
 from bot.store.lua import POSTS, script

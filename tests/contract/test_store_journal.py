@@ -8,7 +8,7 @@ import pytest
 from bot.domain.ids import MissionId, Thread, Token
 from bot.domain.inbound import Continue
 from bot.domain.log import HumanSaid, MissionEnded, MissionOpened, StopPressed
-from bot.domain.ports import Commit, Deadline, StaleTokenError
+from bot.domain.storage import Commit, Deadline, StaleTokenError
 from bot.mission import fold
 from bot.store.store import Store
 from tests.contract.store_values import ANA, ARCHITECT, LANE, THREAD, opened, post

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bot.domain.ports import Sent
+from bot.domain.storage import Sent
 from bot.store.store import Store
 from tests.contract.store_values import post
 

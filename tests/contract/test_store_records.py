@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bot.domain.ids import ArtifactId
-from bot.domain.ports import AuditEvent
+from bot.domain.storage import AuditEvent
 from bot.store.artifacts import TwinArtifactError
 from bot.store.audit import RedisAudit
 from bot.store.store import Store

@@ -18,7 +18,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot.domain.log import StopPressed
-from bot.domain.ports import Commit
+from bot.domain.storage import Commit
 from bot.store.errors import (
     AlreadyRunningError,
     CorruptLogError,

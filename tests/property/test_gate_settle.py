@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bot.domain.approvals import Held
 from bot.domain.ids import RequestId, UserId
 from bot.domain.people import Human, Role
-from bot.domain.ports import StaleTokenError, StoreUnavailableError
+from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from tests.fakes import ANA, BO, CHRIS, MALLORY, THREAD
 from tests.gate_house import DESTROY, House
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from bot.domain.approvals import ApprovalRequest, RequestStatus
 from bot.domain.ids import MissionId, RequestId, Token, UserId
 from bot.domain.log import StopPressed
-from bot.domain.ports import Commit, StaleTokenError
+from bot.domain.storage import Commit, StaleTokenError
 from bot.store.connection import connect
 from bot.store.server import EmbeddedServer
 from bot.store.store import Store, over

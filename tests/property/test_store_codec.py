@@ -17,9 +17,9 @@ from bot.domain.calls import ToolResult
 from bot.domain.ids import Json
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry
-from bot.domain.ports import AuditEvent
 from bot.domain.posts import Body, Post
 from bot.domain.state import Mission
+from bot.domain.storage import AuditEvent
 from bot.store import codec
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -9,8 +9,8 @@ from typing import Literal
 
 from bot.domain.ids import ArtifactId, InboxId, LaneKey
 from bot.domain.inbound import Immediate, Ordered, Said
-from bot.domain.ports import OutboxItem, Sent, StoreUnavailableError
 from bot.domain.posts import Post
+from bot.domain.storage import OutboxItem, Sent, StoreUnavailableError
 
 
 class WallClock:

@@ -12,7 +12,8 @@ from bot.domain.calls import CallClass, Effect, Target
 from bot.domain.contract import Finding
 from bot.domain.ids import RequestId, Token
 from bot.domain.people import Human, Role
-from bot.domain.ports import ArgumentError, StaleTokenError, StoreUnavailableError
+from bot.domain.ports import ArgumentError
+from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate import ExecutionLedger
 from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap

@@ -10,8 +10,8 @@ from bot.domain.approvals import Held, Ran, Refused
 from bot.domain.calls import CallClass, Effect, Target, ToolResult
 from bot.domain.contract import Finding
 from bot.domain.ids import CallId, Digest
-from bot.domain.ports import StoreUnavailableError
 from bot.domain.state import CallRecord, Denial, Exchange, OpenRequest
+from bot.domain.storage import StoreUnavailableError
 from bot.gate.boundary import MOST
 from tests.fakes import ANA, ARCHITECT, BO, BUILDER, CHRIS, NOW, QA, SENTINEL, THREAD, mission
 from tests.gate_house import CHANGE, DESTROY, REVISION, SECRET, House, reviewed, verdict

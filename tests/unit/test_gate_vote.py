@@ -8,7 +8,7 @@ import pytest
 from bot.domain.approvals import Counted, NotCounted
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.people import Human, Role
-from bot.domain.ports import StoreUnavailableError
+from bot.domain.storage import StoreUnavailableError
 from tests.fakes import ANA, BO, CHRIS, MALLORY, THREAD
 from tests.gate_house import DESTROY, SECRET, House, reviewed
 
