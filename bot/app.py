@@ -200,10 +200,10 @@ def look_at_rights(settings: Settings) -> tuple[str, ...]:
     return describe_confinement(settings.data.resolve(), terraform_of(settings)).words
 
 
-async def _store(settings: Settings) -> Store:
+async def _store(settings: Settings, *, join: bool = False) -> Store:
     settings.data.mkdir(parents=True, exist_ok=True)
     url = settings.redis_url.get_secret_value() or None
-    return await open_store(url, settings.data.resolve(), settings.redis_prefix, fsync=settings.fsync)
+    return await open_store(url, settings.data.resolve(), settings.redis_prefix, fsync=settings.fsync, join=join)
 
 
 def _models(settings: Settings, rules: Rules, store: Store, clock: SystemClock) -> LanguageModels:
@@ -394,6 +394,6 @@ async def _verify(settings: Settings) -> int:
 
 async def _open_existing(settings: Settings) -> Store:
     try:
-        return await _store(settings)
+        return await _store(settings, join=True)
     except StoreSetupError as error:
         raise CannotStartError(str(error)) from error

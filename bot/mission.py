@@ -208,7 +208,8 @@ def _returned(state: Mission, entry: log.ToolReturned) -> Mission:
     state = replace(state, results=_kept(state, {**results, result.call: record}))
     if not (result.changed or result.status == "unknown_outcome"):
         return state
-    counts = [_count(result.facts.get(name)) for name in ("created", "changed", "destroyed")]
+    facts = (result.facts.get(name) for name in ("created", "changed", "destroyed"))
+    counts = [fact if isinstance(fact, int) else 0 for fact in facts]
     return replace(
         state,
         last_change=state.ordinal,
@@ -391,10 +392,6 @@ def _clocked(state: Mission, at: datetime) -> Mission:
         more = (at - state.waiting_since).total_seconds()
         return replace(state, waiting_since=None, waited_s=state.waited_s + more)
     return state
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _texts(value: object) -> tuple[str, ...]:
