@@ -138,7 +138,7 @@ class ScriptedModel:
     """Answers in order; asked once more than it has answers, it fails, and `used_up` says that nothing was left."""
 
     def __init__(self, *replies: ModelReply | Exception | Callable[[], ModelReply]) -> None:
-        self.replies = list(replies)
+        self.replies: list[ModelReply | Exception | Callable[[], ModelReply]] = list(replies)
         self.asked: list[ModelRequest] = []
         self.before: Callable[[], None] = lambda: None
 
@@ -151,6 +151,10 @@ class ScriptedModel:
         if isinstance(reply, Exception):
             raise reply
         return reply() if callable(reply) else reply
+
+    def then(self, *replies: ModelReply) -> None:
+        """What it answers from now on."""
+        self.replies = list(replies)
 
     def used_up(self) -> bool:
         return not self.replies
