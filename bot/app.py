@@ -161,7 +161,6 @@ async def look_at_slack(settings: Settings) -> str:
 
 async def look_at_models(settings: Settings, wanted: Collection[str]) -> str:
     """Ask each provider for its models. Raises CannotStartError where one does not answer or lacks a model."""
-    rules = read_rules(settings)
     providers = {"openai": _openai(settings), "anthropic": _anthropic(settings)}
     told: list[str] = []
     for prefix in sorted({model.partition(":")[0] for model in wanted}):
@@ -173,7 +172,7 @@ async def look_at_models(settings: Settings, wanted: Collection[str]) -> str:
             await providers[prefix].close()
         missing = [m for m in wanted if m.startswith(f"{prefix}:") and known and m.partition(":")[2] not in known]
         told.append(f"{prefix} answers" + (f", but does not list {', '.join(missing)}" if missing else ""))
-    return "; ".join(told) or f"no model is used of {len(rules.prices.models)} priced"
+    return "; ".join(told) or "no persona could be read, so no model was asked"
 
 
 async def look_at_proxmox(settings: Settings) -> str:

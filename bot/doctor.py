@@ -87,7 +87,9 @@ def _program(what: str, path: Path, mend: str) -> Row:
 def _rights(settings: Settings) -> list[Row]:
     mend = "Run as root in a container of its own, or on Linux ≥ 6.7 with Landlock"
     return [
-        good("rights", words) if "no" not in words.split(":")[1][:4] else doubtful("rights", words, mend)
+        doubtful("rights", words, mend)
+        if words.partition(": ")[2].startswith(("no,", "no ", "not "))
+        else good("rights", words)
         for words in app.look_at_rights(settings)
     ]
 

@@ -133,8 +133,8 @@ class Turns:
         persona = state.turn.persona if state.turn else wake.persona if wake else PersonaName("")
         hold = Hold(state, persona, token, self._journal, self._clock, watch, lambda: watch.draining)
         if state.turn is None and wake is not None:
-            await hold.record(log.TurnStarted(state.turns + 1, persona, wake.key))
-            await hold.record(posts=(self._card(hold.state),))
+            started = log.TurnStarted(state.turns + 1, persona, wake.key)
+            await hold.record(started, posts=(self._card(hold.after(started)),))
         watch.at(hold.state, persona)
         outcome = await self._outcome(hold)
         if isinstance(outcome, Stopped):
@@ -165,12 +165,11 @@ class Turns:
         else:
             more, posts = self._consequences(hold, outcome)
             entries, posts = (ended, *more), (*await self._approval_posts(hold), *posts)
-        await hold.record(*entries, posts=posts)
+        await hold.record(*entries, posts=(*posts, self._card(hold.after(*entries))))
         if hold.state.parked != "budget" and not hold.state.ended:
             for what, text in self._warn(hold.state, hold.persona):
                 notice = Post(f"warn:{state.id}:{what}:{state.factor}", state.thread, WATCHBILL, Notice(text))
                 await hold.record(log.BudgetWarned(what), posts=(notice,))
-        await hold.record(posts=(self._card(hold.state),))
         LOG.info(logs.TURN_ENDED, mission=state.id, turn=hold.state.turns, how=type(outcome).__name__)
 
     def _consequences(self, hold: Hold, outcome: Outcome) -> tuple[tuple[log.Entry, ...], tuple[Post, ...]]:

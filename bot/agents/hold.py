@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bot.domain.ids import PersonaName, Token
-from bot.domain.log import Entry
+from bot.domain.log import Entry, Logged
 from bot.domain.ports import Clock, Scope, Watch
 from bot.domain.posts import Post
 from bot.domain.state import Mission
@@ -35,6 +35,13 @@ class Hold:
         commit = Commit(entries=entries, posts=posts, deadlines=deadlines)
         for logged in await self._journal.commit(self._token, self.state.id, commit):
             self.state = applied(self.state, logged)
+
+    def after(self, *entries: Entry) -> Mission:
+        """The state as `entries` will leave it, so that a post can show it in the commit that writes them."""
+        state, now = self.state, self._clock.now()
+        for entry in entries:
+            state = applied(state, Logged(state.last, now, entry))
+        return state
 
     def scope(self) -> Scope:
         """What a tool may know now."""

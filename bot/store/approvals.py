@@ -81,6 +81,8 @@ class RedisApprovals:
         return RESULT.load(text) if text else None
 
     async def _all(self, ids: Sequence[str]) -> list[ApprovalRequest]:
+        if not ids:
+            return []
         rows = cast("list[tuple[str, RequestStatus, str, str, list[str]]]", await self._link.run(lua.GET, *ids))
         return [_request(*row) for row in rows]
 

@@ -15,28 +15,35 @@ from bot.store.lua import script
 
 ATTEMPTS = 50  # other programs append too; each failure means that one of them got through
 
-_HEAD = script("return {call('GET', p .. 'audit_head') or '', text(clock())}", again=True)
-
+# Answers with the head that stands now and the server's time: what the next event is computed on.
 _APPEND = script("""
 local head, at, json, hash = take(), take(), take(), take()
-if (call('GET', p .. 'audit_head') or '') ~= head then return 0 end
+local stands = call('GET', p .. 'audit_head') or ''
+if stands ~= head then return {0, stands, text(clock())} end
 call('XADD', p .. 'audit', '*', 'at', at, 'json', json, 'hash', hash)
 call('SET', p .. 'audit_head', hash)
-return 1
+return {1, hash, text(clock())}
 """)
+UNKNOWN = "?"  # no hash: the first append of a program only asks for the head
 
 
 class RedisAudit:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._turn = asyncio.Lock()
+        self._head = UNKNOWN
+        self._ahead_ms = 0.0  # the server's clock against this loop's, as its last answer said
 
     async def append(self, event: AuditEvent) -> None:
         text = AUDIT.dump(event)
+        loop = asyncio.get_running_loop()
         async with self._turn:
             for _ in range(ATTEMPTS):
-                head, at = await self._link.run(_HEAD)
-                if await self._link.run(_APPEND, head, at, text, chained(head, f"{at} {text}")):
+                at = round(loop.time() * 1000 + self._ahead_ms)
+                hash_ = chained(self._head, f"{at} {text}")
+                written, self._head, now = await self._link.run(_APPEND, self._head, at, text, hash_)
+                self._ahead_ms = int(now) - loop.time() * 1000
+                if written:
                     return
         raise StoreUnavailableError(
             f"the audit record took no event in {ATTEMPTS} attempts: too many programs write it"

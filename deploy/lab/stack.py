@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,7 @@ class Lab:
 @contextlib.contextmanager
 def running(options: Options, say: Say) -> Iterator[Lab]:
     """Bring the lab up, without the program; end everything that was started on the way out."""
+    _check_port(options.port)
     say("lab: binaries")
     bundle = obtain({"terraform", "provider"}, options.cache, say)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="watchbill-lab-"))
@@ -127,6 +129,16 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
             lab.end(name)
         if options.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            text = f"port {port} is taken on this machine ({error.strerror}). Another demo? `make demo ARGS='--port 0'` takes a free one"
+            raise LabError(text) from error
 
 
 def _start(lab: Lab, name: str, *arguments: str) -> dict[str, Any]:

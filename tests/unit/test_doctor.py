@@ -1,0 +1,53 @@
+"""The doctor: every broken thing its own row with its mend; one does not hide another."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.doctor import Row, examine, render
+from bot.settings import ROOT, Settings
+
+
+def settings(tmp_path: Path, people: str) -> Settings:
+    file = tmp_path / "people.yaml"
+    file.write_text(people)
+    return Settings(
+        data=tmp_path / "data", people=file, policies=ROOT / "policies", slack_api_url="http://127.0.0.1:1/"
+    )
+
+
+async def rows_of(tmp_path: Path, people: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in await examine(settings(tmp_path, people)):
+        found.setdefault(row.what, []).append(row)
+    return found
+
+
+async def test_rule_12_no_approver_for_production_is_a_failed_row_with_the_mend(tmp_path: Path) -> None:
+    rows = await rows_of(tmp_path, "people: {}\n")
+    assert rows["policies"][0].state == "fail"
+    assert "approver" in rows["policies"][0].text
+    assert rows["store"][0].state == "ok", "one broken thing hides no other"
+
+
+async def test_each_missing_thing_has_a_row_and_a_mend(tmp_path: Path) -> None:
+    rows = await rows_of(
+        tmp_path, "people:\n  U0BO000001: {name: bo, roles: [approver]}\n  U0CHRIS001: {name: c, roles: [approver]}\n"
+    )
+    assert rows["policies"][0].state == "ok"
+    for what, named in (("slack", "WATCHBILL_SLACK_QA_APP_TOKEN"), ("proxmox", "WATCHBILL_PROXMOX_URL")):
+        assert rows[what][0].state == "fail"
+        assert named in rows[what][0].text
+    assert rows["write token"][0].state == "fail"
+    assert all(row.mend for same in rows.values() for row in same if row.state != "ok")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_rows_for_people_and_for_programs(as_json: bool) -> None:  # noqa: FBT001 # the flag of the command
+    text = render([Row("git", "ok", "/usr/bin/git"), Row("slack", "fail", "no token", "make one")], as_json=as_json)
+    if as_json:
+        assert [row["state"] for row in json.loads(text)] == ["ok", "fail"]
+    else:
+        assert "FAIL  slack: no token\n      → make one" in text
+        assert text.endswith("2 looked at, 1 to mend")
