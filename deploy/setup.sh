@@ -25,7 +25,7 @@ stamp=.cache/setup.stamp
 wanted=$(cat uv.lock pyproject.toml tools/scanner-requirements.txt 2>/dev/null | cksum)
 if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
   say "Python packages of uv.lock into .venv"
-  "$uv" sync --frozen
+  "$uv" sync --frozen --quiet
   if [ -f tools/scanner-requirements.txt ]; then
     say "the Terraform scanner, in an environment of its own, into .cache/scanner"
     [ -x .cache/scanner/bin/python ] || "$uv" venv --quiet --python .venv/bin/python .cache/scanner

@@ -67,7 +67,7 @@ class Report(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of the house's checks. `attributes`: the paths it looks at, without indexes."""
+    """One of the house's checks. `attributes`: the paths it looks at; `*` stands for every item of a list."""
 
     id: str
     name: str
@@ -145,7 +145,7 @@ def read_rules(folder: Path) -> Rules:
 def _rule(plain: Any) -> Rule:
     conditions = list(_conditions(plain["definition"]))
     types = frozenset(str(name) for condition in conditions for name in condition["resource_types"])
-    paths = tuple(tuple(str(c["attribute"]).replace("[*]", "").split(".")) for c in conditions)
+    paths = tuple(tuple(str(c["attribute"]).replace("[*]", ".*").split(".")) for c in conditions)
     return Rule(str(plain["metadata"]["id"]), str(plain["metadata"]["name"]), types, paths)
 
 
@@ -176,11 +176,16 @@ def judge_plan(
     if wanted and not any((rule.id, address) in said for rule, address in wanted):
         raise ScanError("checkov looked at no resource of the plan")
     for rule, address in wanted:
-        hidden = any(path[: len(known)] == known for path in rule.attributes for known in unknown.get(address, ()))
+        hidden = any(_hides(known, path) for path in rule.attributes for known in unknown.get(address, ()))
         if (rule.id, address) not in said or (hidden and (rule.id, address) not in found):
             text = f"{rule.name}: cannot be judged before the apply; write plain values"
             found[rule.id, address] = Found(rule.id, address, rules.severities.of(rule.id), text)
     return list(found.values())
+
+
+def _hides(known: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    """True where something above `path` is unknown as a whole: a block that may or may not be there."""
+    return len(known) < len(path) and path[: len(known)] == known
 
 
 def judge_code(part: Part, rules: Rules) -> list[Found]:

@@ -12,9 +12,7 @@ from bot.settings import ROOT, Settings
 def settings(tmp_path: Path, people: str) -> Settings:
     file = tmp_path / "people.yaml"
     file.write_text(people)
-    return Settings(
-        data=tmp_path / "data", people=file, policies=ROOT / "policies", slack_api_url="http://127.0.0.1:1/"
-    )
+    return load(data=tmp_path / "data", people=file, policies=ROOT / "policies", slack_api_url="http://127.0.0.1:1/")
 
 
 async def rows_of(tmp_path: Path, people: str) -> dict[str, list[Row]]:
