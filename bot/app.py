@@ -297,6 +297,7 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
         probe_targets=tuple(part.strip() for part in settings.probe_targets.split(",") if part.strip()),
         locks=store.locks,
         learn=redactor.learn,
+        blocks=policies.threat.blocks,
     )
     return all_tools(equipment, crew)
 

@@ -22,14 +22,15 @@ fi
 
 # The stamp holds what the environment was made from; a changed lock file makes it again.
 stamp=.cache/setup.stamp
-wanted=$(cat uv.lock pyproject.toml tools/scanner-requirements.txt 2>/dev/null | cksum)
+wanted=$(cat uv.lock pyproject.toml tools/scanner-requirements.txt deploy/setup.sh 2>/dev/null | cksum)
 if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
   say "Python packages of uv.lock into .venv"
   "$uv" sync --frozen --quiet
   if [ -f tools/scanner-requirements.txt ]; then
     say "the Terraform scanner, in an environment of its own, into .cache/scanner"
+    # Compiled now: the scanner runs confined and cannot write, and would compile 2600 modules on every run.
     [ -x .cache/scanner/bin/python ] || "$uv" venv --quiet --python .venv/bin/python .cache/scanner
-    "$uv" pip install --quiet --python .cache/scanner/bin/python --require-hashes -r tools/scanner-requirements.txt
+    "$uv" pip install --quiet --compile-bytecode --python .cache/scanner/bin/python --require-hashes -r tools/scanner-requirements.txt
   fi
   printf '%s' "$wanted" > "$stamp"
 fi

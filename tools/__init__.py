@@ -36,7 +36,9 @@ TOOL_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What the tools need from outside. `learn` tells the redactor each value that Terraform marks as sensitive."""
+    """What the tools need from outside. `learn` tells the redactor each value that Terraform marks as sensitive;
+    `blocks` is the threat model's word on a finding in an environment.
+    """
 
     data: Path
     blueprints: Path
@@ -51,6 +53,7 @@ class Equipment:
     probe_targets: tuple[str, ...]
     locks: Locks
     learn: Callable[..., None]
+    blocks: Callable[[Finding, str], bool] | None = None
 
 
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -84,7 +87,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         TerraformStateList(workshop),
         ProxmoxRead(cluster),
         HttpProbe(Targets(equipment.probe_targets)),
-        Scan(workshop, equipment.scanner, equipment.policies / "scan"),
+        Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 
 

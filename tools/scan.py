@@ -3,10 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -120,6 +120,8 @@ class Scan(TypedTool[ScanArguments]):
         return read_code(store, manifest), prepare_plan(cast("Json", document)) if document is not None else None
 
     async def _scan(self, code: Code, planned: Planned | None, rules: Rules, scope: Scope, watch: Watch) -> Outcome:
+        if not any(path.endswith(".tf") for path in code.stack):
+            raise ScanError(f"there is no .tf file in {code.directory or 'the top folder'}")
         report = await self._check(code, planned, scope, watch)
         written = judge_code(report.part("terraform"), rules)
         own = [*secrets_in_code(code, rules.severities), *skips_in_code(code, rules.severities)]
@@ -192,10 +194,15 @@ class Scan(TypedTool[ScanArguments]):
 
 
 def judge_secrets(report: Report, rules: Rules) -> list[Found]:
-    """What checkov's own search for secrets adds."""
+    """What checkov's own search for secrets adds. It names no value, so the place is the name."""
     return [
         Found(
-            one.rule, one.file, rules.severities.of(one.rule), f"looks like a secret ({one.name})", one.file, one.line
+            one.rule,
+            f"{one.file}:{one.line}",
+            rules.severities.of(one.rule),
+            f"looks like a secret ({one.name})",
+            one.file,
+            one.line,
         )
         for one in report.part("secrets").results
     ]

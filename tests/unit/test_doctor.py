@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.doctor import Row, examine, render
-from bot.settings import ROOT, Settings
+from bot.settings import ROOT, Settings, load
 
 
 def settings(tmp_path: Path, people: str) -> Settings:
