@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.domain.contract import Finding
 from bot.domain.ports import Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Locks
