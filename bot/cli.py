@@ -71,6 +71,7 @@ def _serve(command: str, ready_file: Path | None) -> int:
 
 def _check(*, as_json: bool) -> int:
     from bot.doctor import examine, render  # noqa: PLC0415
+    from bot.log import set_up  # noqa: PLC0415
     from bot.settings import SettingsError, load  # noqa: PLC0415
 
     try:
@@ -78,6 +79,7 @@ def _check(*, as_json: bool) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
+    set_up(settings.log_level)  # to stderr: stdout is the rows'
     rows = asyncio.run(examine(settings))
     print(render(rows, as_json=as_json))
     return 1 if any(row.state == "fail" for row in rows) else 0
@@ -104,10 +106,13 @@ def _manifest(app: str | None) -> int:
 
 def _audit(what: str) -> int:
     from bot.app import CannotStartError, export_audit, verify_audit  # noqa: PLC0415
+    from bot.log import set_up  # noqa: PLC0415
     from bot.settings import SettingsError, load  # noqa: PLC0415
 
     try:
-        return export_audit(load()) if what == "export" else verify_audit(load())
+        settings = load()
+        set_up(settings.log_level)  # to stderr: stdout is the record's
+        return export_audit(settings) if what == "export" else verify_audit(settings)
     except (SettingsError, CannotStartError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
