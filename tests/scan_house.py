@@ -53,6 +53,7 @@ def plan_of(*resources: Mapping[str, Any], said: Mapping[str, Any] | None = None
     planned = [
         {key: row[key] for key in ("address", "mode", "type", "name")}
         | {"provider_name": "registry.terraform.io/bpg/proxmox", "schema_version": 0, "values": row["change"]["after"]}
+        | {"sensitive_values": row["change"]["after_sensitive"]}
         for row in resources
     ]
     written = [
