@@ -183,12 +183,14 @@ class Engine:
                 await self._consume(visit, None, (mark, *extra))
                 return
             wake = next_wake(state)
-            if state.turn is not None or wake is not None:
+            busy = state.turn is not None or wake is not None
+            if busy and not visit.watch.stopping():
                 visit.state = await self._p.turns.take(state, wake, visit.token, visit.watch)
                 self._remember(visit.state)
-                if not visit.watch.stopping():
-                    continue
+                continue
             if not await self._more(visit.lane, mark, extra):
+                if busy:  # that STOP was for what came before: the next hold counts anew, and the mark brings it
+                    return
                 await self._close(visit.state or state)
                 await self._p.journal.keep(visit.state or state)
                 await self._consume(visit, state.id, (mark, *extra))

@@ -349,19 +349,27 @@ def joined(items: Sequence[tuple[InboxId, Ordered]]) -> list[tuple[Ids, Ordered]
     A line that mentions somebody else, or changes an earlier one, stands alone.
     """
     found: list[tuple[Ids, Ordered]] = []
+    run: list[Said] = []
     for id_, item in items:
-        last = found[-1][1] if found else None
-        if isinstance(item, Said) and isinstance(last, Said) and _goes_on(last, item):
-            whole = replace(last, text=f"{last.text}\n{item.text}", to=last.to or item.to)
-            found[-1] = ((*found[-1][0], id_), whole)
+        goes_on = isinstance(item, Said) and bool(run) and all(_together(said, item) for said in run)
+        run = [*(run if goes_on else ()), item] if isinstance(item, Said) else []
+        if goes_on:
+            found[-1] = ((*found[-1][0], id_), _one(run))
         else:
             found.append(((id_,), item))
     return found
 
 
-def _goes_on(last: Said, said: Said) -> bool:
-    plain = not (last.edited or said.edited) and last.user == said.user
-    return plain and (not said.to or not last.to or said.to == last.to)
+def _together(one: Said, other: Said) -> bool:
+    plain = not (one.edited or other.edited) and one.user == other.user
+    return plain and (not one.to or not other.to or one.to == other.to)
+
+
+def _one(run: Sequence[Said]) -> Said:
+    """The lines in the order in which they were written, whatever order they came in."""
+    lines = sorted(run, key=lambda said: said.ts.rjust(len(max(run, key=lambda s: len(s.ts)).ts)))
+    to = next((said.to for said in lines if said.to), ())
+    return replace(lines[0], text="\n".join(said.text for said in lines), to=to)
 
 
 def _thread(lane: LaneKey) -> Thread:

@@ -78,6 +78,11 @@ class LaneWatch:
     def stopping(self) -> int:
         return self._stops - self._base if self._stops > self._base else 0
 
+    async def look(self) -> int:
+        """`stopping` as the store has it now."""
+        self._stops = await self._leases.stops(self._token.lane)
+        return self.stopping()
+
     def alive(self) -> bool:
         return self._alive
 
@@ -131,7 +136,7 @@ class Turns:
     async def take(self, state: Mission, wake: Wake | None, token: Token, watch: LaneWatch) -> Mission:
         """Start the turn that `wake` asks for, or go on with the one that a dead worker left, to its end."""
         persona = state.turn.persona if state.turn else wake.persona if wake else PersonaName("")
-        hold = Hold(state, persona, token, self._journal, self._clock, watch, lambda: watch.draining)
+        hold = Hold(state, persona, token, self._journal, self._clock, watch, lambda: watch.draining, watch.look)
         if state.turn is None and wake is not None:
             started = log.TurnStarted(state.turns + 1, persona, wake.key)
             await hold.record(started, posts=(self._card(hold.after(started)),))

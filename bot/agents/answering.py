@@ -57,7 +57,7 @@ class Answering:
         for together, group in groupby(unanswered(hold.state, step), key=lambda call: call.tool in self._together):
             calls = list(group)
             for batch in [calls] if together else [[call] for call in calls]:
-                if hold.watch.stopping() or not hold.watch.alive():
+                if await hold.stopping() or not hold.watch.alive():
                     return
                 submits = (self._submit(hold, call, step.text) for call in batch)
                 answers = await asyncio.gather(*submits, return_exceptions=True)  # none runs on behind an error

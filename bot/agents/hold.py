@@ -1,6 +1,6 @@
 """One turn while it is held: the state, the token that proves the hold, and the only way to write."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from bot.domain.ids import PersonaName, Token
 from bot.domain.log import Entry, Logged
@@ -11,17 +11,22 @@ from bot.domain.storage import Commit, Deadline, Journal
 from bot.mission import applied
 
 
+async def _nothing_new() -> int:
+    return 0
+
+
 class Hold:
     """Created by the turn, used by the loop. Every write goes through `record` with the token (rule 1)."""
 
     def __init__(
         self, state: Mission, persona: PersonaName, token: Token, journal: Journal, clock: Clock, watch: Watch,
-        leaving: Callable[[], bool] = lambda: False,
+        leaving: Callable[[], bool] = lambda: False, look: Callable[[], Awaitable[int]] = _nothing_new,
     ) -> None:  # fmt: skip
         self.state = state
         self.persona = persona
         self.watch = watch
         self.leaving = leaving  # true when the worker is being stopped: leave between two steps
+        self._look = look
         self._token = token
         self._journal = journal
         self._clock = clock
@@ -29,6 +34,10 @@ class Hold:
     @property
     def turn(self) -> int:
         return self.state.turn.number if self.state.turn else self.state.turns
+
+    async def stopping(self) -> bool:
+        """True once STOP was pressed. The store is asked: no call starts after it, not even for a moment (rule 5)."""
+        return bool(self.watch.stopping() or await self._look())
 
     async def record(self, *entries: Entry, posts: tuple[Post, ...] = (), deadlines: tuple[Deadline, ...] = ()) -> None:
         """Append to the log and the outbox together, and fold. Raises StaleTokenError when the lane is lost."""

@@ -43,8 +43,8 @@ class AgentLoop:
         """Hold the turn to its end. What ends it is in the log; what comes next is not decided here."""
         useless, nudge = 0, ""
         while True:
-            if hold.watch.stopping() or hold.leaving() or not hold.watch.alive():
-                return Stopped("STOP was pressed" if hold.watch.stopping() else "the lane is left to another worker")
+            if (stopping := await hold.stopping()) or hold.leaving() or not hold.watch.alive():
+                return Stopped("STOP was pressed" if stopping else "the lane is left to another worker")
             if hold.state.turn and hold.state.turn.spoke:
                 return SpokeOut(hold.state.turn.spoke)
             step = last_step(hold)
