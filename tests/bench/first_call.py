@@ -5,6 +5,7 @@ The reference is a bare consumer of a stream in the same process and on the same
 
 import asyncio
 import contextlib
+import statistics
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,24 +15,29 @@ from bot.domain.ids import PersonaName
 from bot.domain.inbound import Said
 from bot.domain.model import ModelReply, ModelRequest, Usage
 from bot.engine import Engine
-from bot.store.store import Store
+from bot.store.store import Store, over
 from tests.bench.figures import Aim, Report, Spread
 from tests.bench.house import ANA, ARCHITECT, House, open_house
 from tests.bench.missions import Past, lived, state_of
 from tests.bench.processes import another_link, open_bench_store, soon
+from tests.bench.trips import Stopwatch, TimedLink
 
 SHORT, LONG = 100, 20_000
 
 
 @dataclass(slots=True)
 class Instant:
-    """A model that answers at once and notes when it was asked."""
+    """A model that answers at once and notes when it was asked, and what `watch` had counted by then."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     at: float = 0.0
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    trips: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         self.at = time.perf_counter()
+        if not self.asked.is_set():
+            self.trips = list(self.watch.laps)
         self.asked.set()
         return ModelReply(request.model, "", "Everything is as planned.", (), "end", Usage(900, 12), 0.0)
 
@@ -59,6 +65,7 @@ async def run(*, quick: bool = False, profile: bool = False) -> Report:
                 f"context build at {past.entries} entries: {Spread.of(builds).p50:.2f} ms, within the figures"
             )
         report.kept = report.sent  # each was waited for; one that got lost would have ended the run
+    report.notes += await _where(3 if quick else 40)
     for (how, entries), found in samples.items():
         report.add(f"{how} worker, {entries} log entries", found, bare)
     _aims(
@@ -76,6 +83,26 @@ def _aims(report: Report, found: dict[tuple[str, int], float], bare: float, buil
     for how in ("warm", "cold"):
         more = 100 * (found[how, long] / found[how, short] - 1)
         report.aims.append(Aim(f"{how}: {long} entries slower than {short} by", more, 10.0, "%"))
+
+
+async def _where(times: int) -> list[str]:
+    """The trips to the store between the put and the first call, in their order, with the median of each."""
+    model = Instant()
+    samples: list[list[tuple[str, float]]] = []
+    async with (
+        open_bench_store("everysec") as store,
+        open_house(over(TimedLink(store.link, model.watch)), model) as house,
+        _working(house),
+    ):
+        past = await lived(store, 1, SHORT)
+        for _ in range(times):
+            model.watch.clear()
+            await _calls(house, model, past, 1, None)
+            samples.append(model.trips)
+    usual = statistics.multimode(tuple(name for name, _ in trips) for trips in samples)[0]
+    like = [trips for trips in samples if tuple(name for name, _ in trips) == usual]
+    each = [f"{name} {statistics.median(trips[at][1] for trips in like) * 1000:.2f}" for at, name in enumerate(usual)]
+    return [f"{len(usual)} trips to the store from the put to the first call, ms: {', '.join(each)}"]
 
 
 @contextlib.asynccontextmanager

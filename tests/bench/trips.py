@@ -24,18 +24,22 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.counts: Counter[str] = Counter()
+        self.laps: list[tuple[str, float]] = []
 
     async def lap(self, name: str, work: Awaitable[T]) -> T:
         began = time.perf_counter()
         try:
             return await work
         finally:
-            self.seconds[name] += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self.laps.append((name, took))
+            self.seconds[name] += took
             self.counts[name] += 1
 
     def clear(self) -> None:
         self.seconds.clear()
         self.counts.clear()
+        self.laps.clear()
 
 
 class TimedLink(Link):
