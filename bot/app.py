@@ -202,7 +202,9 @@ def look_at_rights(settings: Settings) -> tuple[str, ...]:
 async def _store(settings: Settings, *, join: bool = False) -> Store:
     settings.data.mkdir(parents=True, exist_ok=True)
     url = settings.redis_url.get_secret_value() or None
-    return await open_store(url, settings.data.resolve(), settings.redis_prefix, fsync=settings.fsync, join=join)
+    return await open_store(
+        url, settings.data.resolve(), settings.redis_prefix, fsync=settings.fsync, join=join, reclaim_s=settings.lease_s
+    )
 
 
 def _models(settings: Settings, rules: Rules, store: Store, clock: SystemClock) -> LanguageModels:

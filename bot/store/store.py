@@ -10,7 +10,7 @@ from bot.store.budget import RedisBudget
 from bot.store.connection import Link, connect
 from bot.store.errors import AlreadyRunningError
 from bot.store.folder import Folder
-from bot.store.inbox import RedisInbox
+from bot.store.inbox import RECLAIM_S, RedisInbox
 from bot.store.journal import RedisJournal
 from bot.store.leases import RedisLeases
 from bot.store.locks import RedisLocks
@@ -40,30 +40,32 @@ class Store:
 
 
 async def open_store(
-    url: str | None, data: Path, prefix: str = "wb:", *, fsync: Fsync = "everysec", join: bool = False
-) -> Store:
+    url: str | None, data: Path, prefix: str = "wb:", *, fsync: Fsync = "everysec", join: bool = False,
+    reclaim_s: float = RECLAIM_S,
+) -> Store:  # fmt: skip
     """Raises StoreSetupError with a text for the operator. `join`: where another living program owns the embedded
-    store (an audit of a running deployment), use its server as a guest instead of refusing.
+    store (an audit of a running deployment), use its server as a guest instead of refusing. `reclaim_s`: after this
+    time another worker takes a click or command that a worker took and did not finish.
     """
     if url:
-        return await _opened(await connect(url, prefix), None)
+        return await _opened(await connect(url, prefix), None, reclaim_s)
     try:
         server = await EmbeddedServer.start(data / "store", fsync=fsync)
     except AlreadyRunningError:
         if not join:
             raise
         folder = Folder.prepare(data / "store", 0)
-        return await _opened(await connect(folder.url, prefix, sync=folder.synced), None)
+        return await _opened(await connect(folder.url, prefix, sync=folder.synced), None, reclaim_s)
     try:
         link = await connect(server.url, prefix, sync=server.sync)
     except BaseException:
         await server.stop()
         raise
-    return await _opened(link, server)
+    return await _opened(link, server, reclaim_s)
 
 
-async def _opened(link: Link, server: EmbeddedServer | None) -> Store:
-    store = over(link, server)
+async def _opened(link: Link, server: EmbeddedServer | None, reclaim_s: float) -> Store:
+    store = over(link, server, reclaim_s)
     try:
         await store.inbox.prepare()
     except BaseException:
@@ -72,13 +74,13 @@ async def _opened(link: Link, server: EmbeddedServer | None) -> Store:
     return store
 
 
-def over(link: Link, server: EmbeddedServer | None = None) -> Store:
+def over(link: Link, server: EmbeddedServer | None = None, reclaim_s: float = RECLAIM_S) -> Store:
     """The ports over a link that is checked already."""
     return Store(
         link,
         server,
         journal=RedisJournal(link),
-        inbox=RedisInbox(link),
+        inbox=RedisInbox(link, reclaim_s=reclaim_s),
         leases=RedisLeases(link),
         outbox=RedisOutbox(link),
         approvals=RedisApprovals(link),
