@@ -108,7 +108,7 @@ def count(lab: Lab, messages: list[dict[str, Any]], outcome: str, seconds: float
 
 def criteria(report: str) -> list[dict[str, Any]]:
     """The report's criterion lines with the evidence line of the same number."""
-    shown = dict(re.findall(r"^• (\d+) (.*)$", report, re.MULTILINE))
+    shown = dict(reversed(re.findall(r"^• (\d+) (.*)$", report, re.MULTILINE)))  # the first of a number
     found: list[dict[str, Any]] = []
     for mark, number, line in re.findall(r"^(\S) (\d+) (.*)$", report, re.MULTILINE):
         if mark == "•":
