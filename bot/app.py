@@ -62,17 +62,13 @@ class CannotStartError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the files say, read once and checked against each other."""
-
+class Rules:  # what the files say, read once and checked against each other
     policies: Policies
     prices: Prices
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """The parts, put together."""
-
+class Program:  # the parts, put together
     store: Store
     slack: Connection
     engine: Engine
