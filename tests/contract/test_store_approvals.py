@@ -215,7 +215,7 @@ async def test_rule_13_the_intent_is_on_disk_before_the_answer(
         path = Path(f"/proc/self/fd/{file}").readlink()
         synced.append(path.name)
         if path.suffix == ".aof":
-            assert "executing" in path.read_text()
+            assert b"executing" in path.read_bytes()
 
     monkeypatch.setattr("bot.store.folder._to_disk", fsync)
     asked, token = await approved(store)
