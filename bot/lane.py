@@ -252,11 +252,16 @@ class LaneRules:
         ended = log.ApprovalEnded(request.id, request.status, by, request.note)
         entries: tuple[log.Entry, ...] = (returned, *settlement.entries, ended)
         posts = [Post(f"request:{request.id}", state.thread, WATCHBILL, self._gate.card(request, result))]
+        said, _, rest = result.text.partition("\n")
         if request.status == "unknown_outcome":
-            text = f"Request {request.short}: the outcome is unknown. {result.text}"
-            orphans = tuple(f"exists and is not in the state: {name}" for name in settlement.orphans)
-            posts.append(Post(f"unknown:{request.id}", state.thread, WATCHBILL, Notice(text, "\n".join(orphans))))
+            text = f"Request {request.short}: the outcome is unknown. {said}"
+            more = (f"exists and is not in the state: {name}" for name in settlement.orphans if name not in rest)
+            detail = "\n".join(line for line in (rest, *more) if line)
+            posts.append(Post(f"unknown:{request.id}", state.thread, WATCHBILL, Notice(text, detail)))
             entries = (*entries, log.Parked("unknown_outcome", text))
+        elif request.status == "done" and result.status != "ok" and rest:  # what is, what is not, what to do
+            notice = Notice(f"Request {request.short}: {said}", rest)
+            posts.append(Post(f"outcome:{request.id}", state.thread, WATCHBILL, notice))
         if request.id not in state.requests:
             entries = ()  # the log has its end already; people still see what became of it
         if result.artifact and result.status != "ok" and request.status == "done":

@@ -58,13 +58,14 @@ class LaneWatch:
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncGenerator[None]:
         self._base = await self._leases.stops(self._token.lane)
-        keeper = asyncio.create_task(self._keep())
+        over = asyncio.Event()
+        keeper = asyncio.create_task(self._keep(over))
         try:
             yield
         finally:
+            over.set()  # a cancellation alone can get lost below, in the wire's own time limits
             keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+            await asyncio.wait({keeper})
 
     def at(self, state: Mission, identity: str) -> None:
         """Progress from now on belongs to this mission and this speaker."""
@@ -101,11 +102,11 @@ class LaneWatch:
             self._posted[key] = post
             await self._outbox.put(post)
 
-    async def _keep(self) -> None:
+    async def _keep(self, over: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         pause = min(POLL_S, self._ttl_s / 6)
-        while True:
+        while not over.is_set():
             await asyncio.sleep(pause)
             asked = loop.time()
             try:

@@ -34,7 +34,10 @@ async def attend(child: Child, watch: Watch, tell: Callable[[], tuple[str, ...]]
             if wanted > stops:
                 child.interrupt(force=wanted > 1)
                 stops = wanted
-        return await waiting
+        end = await waiting
+        if (parts := tell()) != told:  # the line stays in the thread: it ends with how far it came
+            await watch.progress(*parts)
+        return end
     finally:
         if not waiting.done():
             waiting.cancel()

@@ -212,7 +212,9 @@ class TerraformApply(TypedTool[ApplyArguments]):
             return answer(prepared, "failed", text, facts={"created": 0, "changed": 0, "destroyed": 0, "orphans": []})
         progress = Progress()
         progress.hear(Tail(work.run.stdout).lines(last=True))
-        ending = Ending(status, progress, work.noted(), stopped=stops > 0, recovered=True)
+        planned = work.noted()
+        await watch.progress("Terraform apply", f"{progress.finished} of {planned.count} resources")
+        ending = Ending(status, progress, planned, stopped=stops > 0, recovered=True)
         return await self._conclude(prepared, scope, work, ending)
 
     async def _conclude(self, prepared: Prepared, scope: Scope, work: Work, ending: Ending) -> Done:

@@ -119,7 +119,9 @@ def tell_ending(ending: Ending, state: Mapping[str, Any] | str, seen: Sequence[S
     """`state`: the parsed state, or why it cannot be read."""
     progress, planned = ending.progress, ending.planned
     machines = () if isinstance(state, str) else machines_of_state(state)
-    exists = () if isinstance(state, str) else addresses_of_state(state)
+    addresses = () if isinstance(state, str) else addresses_of_state(state)
+    others = (a for a in addresses if not any(a.startswith(f"{m.address} ") for m in machines))
+    exists = (*map(_machine, machines), *others)
     orphans = find_orphans(planned, machines, seen)
     done = {*progress.created, *progress.changed, *progress.destroyed}
     left = [a for a in planned.addresses if a not in done]
@@ -138,11 +140,8 @@ def tell_ending(ending: Ending, state: Mapping[str, Any] | str, seen: Sequence[S
         "changed": len(progress.changed),
         "destroyed": len(progress.destroyed),
         "planned": planned.count,
-        "exists": [
-            *map(_machine, machines),
-            *(a for a in exists if not any(a.startswith(f"{m.address} ") for m in machines)),
-        ],
-        "orphans": [{"vmid": o.vmid, "name": o.name, "node": o.node} for o in orphans],
+        "exists": list(exists),
+        "orphans": [_name(o) for o in orphans],
         "not_done": list(left) if status != "ok" else [],
     }
     return Told(status, "\n".join(lines), facts)
@@ -173,7 +172,7 @@ def _headline(ending: Ending, status: ResultStatus) -> str:
     if ending.end == "left":
         return f"The lease was lost: Terraform was told to stop and ends by itself. So far: {counts}"
     if not isinstance(ending.end, Ended):
-        return f"Unknown outcome: Terraform is gone and left no exit code. It had reported {counts}"
+        return f"Terraform is gone and left no exit code. It had reported {counts}"
     how = {"interrupted": "Stopped", "failed": "Failed"}.get(status, "Ended")
     why = f", {ending.end.why}" if ending.end.why != "exit" else ""
     return f"{how} after {ending.progress.finished} of {ending.planned.count}: {counts} (exit {ending.end.code}{why}{seconds})"

