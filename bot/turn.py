@@ -209,7 +209,7 @@ class Turns:
                 continue
             stored, card = found
             if card.file is not None:  # the whole text that the card shortens, before the card that names it
-                file = File(card.file, "plan.txt", f"{card.title}: full text")
+                file = File(card.file, card.file_name, f"{card.title}: full text")
                 posts.append(Post(f"file:{request}", stored.thread, WATCHBILL, file))
             posts.append(Post(f"request:{request}", stored.thread, WATCHBILL, card))
         return tuple(posts)

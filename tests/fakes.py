@@ -93,10 +93,6 @@ class MemoryArtifacts:
         found = self.stored.get(artifact)
         return found[0] if found else None
 
-    async def named(self, artifact: ArtifactId) -> str | None:
-        found = self.stored.get(artifact)
-        return found[1] if found else None
-
 
 class MemoryLeases:
     """Counts STOPs; every lane has the one token that `token` names."""

@@ -96,6 +96,7 @@ class ApprovalCard:
     words_by: str
     words: str
     typed: str
+    file_name: str = ""  # as it is uploaded above the card
     outcome: str = ""
     outcome_kind: Literal["", "good", "bad", "neutral"] = ""
     kind: Literal["approval_card"] = "approval_card"

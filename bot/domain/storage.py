@@ -242,8 +242,6 @@ class Artifacts(Protocol):
 
     async def get(self, artifact: ArtifactId) -> bytes | None: ...
 
-    async def named(self, artifact: ArtifactId) -> str | None: ...
-
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:

@@ -49,6 +49,7 @@ def render(
         digest=request.digest,
         file=ArtifactId(sha256[:16]) if sha256 else None,
         file_sha256=sha256,
+        file_name=("plan.txt" if request.prepared.revision else "call.txt") if sha256 else "",
         requesters=tuple(sorted(request.requesters)) if terms.exclude_requesters else (),
         expires_at=request.expires_at,
         votes=sum(vote.ballot == "approve" for vote in request.votes),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bot.domain.ids import Json, Thread, UserId
-from bot.domain.posts import ApprovalCard, Body, File, Modal, Post, Private
+from bot.domain.posts import File, Modal, Post, Private
 from bot.domain.storage import Artifacts, Outbox, OutboxItem
 from bot.slack import refusals
 from bot.slack.identities import Identities, Voice
@@ -58,15 +58,10 @@ class Delivery:
             case File():
                 return await self._upload(item.post, body, look=look)
             case _:
-                laid = render(body, file_name=await self._file_name(body))
+                laid = render(body)
                 if item.sent is not None:
                     return await self._edit(item.post, laid, item.sent.ts)
                 return await self._post(item.post, laid, look=look)
-
-    async def _file_name(self, body: Body) -> str:
-        if isinstance(body, ApprovalCard) and body.file is not None:
-            return await self._artifacts.named(body.file) or ""
-        return ""
 
     # messages
 

@@ -27,7 +27,7 @@ MOST_IN_VIEW = 30  # sections; Slack takes 100 blocks and 250 kB of a view
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
 
 
-def render(body: Rendered, *, file_name: str = "") -> Laid:
+def render(body: Rendered) -> Laid:
     """The messages of a body. Bodies that are edited in place are always one message."""
     match body:
         case Speech():
@@ -45,7 +45,7 @@ def render(body: Rendered, *, file_name: str = "") -> Laid:
         case QuestionCard():
             return _one(_question(body))
         case ApprovalCard():
-            return _one(approval_parts(body, file_name))
+            return _one(approval_parts(body))
 
 
 def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:

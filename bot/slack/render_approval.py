@@ -7,12 +7,12 @@ from bot.slack.spans import Line, Moment, Person, Text, bold, cut, line, people
 MOST_ITEMS = 20
 
 
-def approval_parts(card: ApprovalCard, file_name: str) -> list[Part]:
+def approval_parts(card: ApprovalCard) -> list[Part]:
     """Open: everything and buttons. Ended: the outcome, what it was about, and no buttons."""
-    return _ended(card) if card.outcome else _open(card, file_name)
+    return _ended(card) if card.outcome else _open(card)
 
 
-def _open(card: ApprovalCard, file_name: str) -> list[Part]:
+def _open(card: ApprovalCard) -> list[Part]:
     about = f" · {card.cls} · {card.environment} · request {card.request[:4]} · until "
     lines = [
         line(bold("Approval needed"), about, Moment(card.expires_at)),
@@ -23,7 +23,7 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
     ]
     if card.why:
         lines.append(line(f"Why you are asked: {cut(card.why, 500)}"))
-    lines += [_proof(card, file_name), _voting(card)]
+    lines += [_proof(card), _voting(card)]
     parts: list[Part] = [Lines(tuple(lines))]
     if card.words:
         by = f"{card.words_by}'s words, not verified: " if card.words_by else "the agent's words, not verified: "
@@ -82,10 +82,10 @@ def _items(card: ApprovalCard) -> list[Line]:
     return [*lines, line(f"… and {hidden} more in Details")] if hidden else lines
 
 
-def _proof(card: ApprovalCard, file_name: str) -> Line:
+def _proof(card: ApprovalCard) -> Line:
     proofs = [cut(card.verdict, 300)] if card.verdict else []
     if card.file_sha256:
-        proofs.append(f"{cut(file_name or 'full text', 80)}, sha256 {card.file_sha256[:12]}…")
+        proofs.append(f"{cut(card.file_name, 80)}, sha256 {card.file_sha256[:12]}…")
     proofs.append(f"digest {card.digest[:8]}")
     return line(" · ".join(proofs))
 

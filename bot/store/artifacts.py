@@ -37,7 +37,3 @@ class RedisArtifacts:
     async def get(self, artifact: ArtifactId) -> bytes | None:
         found = await self._link.read("HGET", f"{self._link.prefix}artifact:{artifact}", "content", raw=True)
         return found if isinstance(found, bytes) else None
-
-    async def named(self, artifact: ArtifactId) -> str | None:
-        found = await self._link.read("HGET", f"{self._link.prefix}artifact:{artifact}", "name")
-        return str(found) if found is not None else None

@@ -16,9 +16,7 @@ async def test_the_same_bytes_are_the_same_artifact(store: Store) -> None:
     artifact = await store.artifacts.put(content, name="plan.txt")
     assert await store.artifacts.put(content, name="other.txt") == artifact
     assert await store.artifacts.get(artifact) == content
-    assert await store.artifacts.named(artifact) == "plan.txt"
     assert await store.artifacts.get(ArtifactId("0" * 16)) is None
-    assert await store.artifacts.named(ArtifactId("0" * 16)) is None
     assert await store.artifacts.get(await store.artifacts.put(b"", name="empty")) == b""
 
 

@@ -175,6 +175,3 @@ class MemoryArtifacts:
 
     async def get(self, artifact: ArtifactId) -> bytes | None:
         return self.kept[artifact][0] if artifact in self.kept else None
-
-    async def named(self, artifact: ArtifactId) -> str | None:
-        return self.kept[artifact][1] if artifact in self.kept else None

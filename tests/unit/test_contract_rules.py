@@ -68,9 +68,6 @@ class Shelf:
     async def get(self, artifact: ArtifactId) -> bytes | None:
         return b"0123456789" if artifact == "known" else None
 
-    async def named(self, artifact: ArtifactId) -> str | None:
-        raise AssertionError(artifact)
-
 
 class Silent:
     async def progress(self, *parts: str) -> None:

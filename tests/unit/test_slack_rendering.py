@@ -48,6 +48,7 @@ CARD = ApprovalCard(
     digest="5be2c01d" * 8,
     file=ArtifactId("0123456789abcdef"),
     file_sha256="9c1d22aa55ff" * 5,
+    file_name="plan.txt",
     requesters=(ANA,),
     expires_at=UNTIL,
     votes=0,
@@ -118,7 +119,7 @@ BODIES: dict[str, Rendered] = {
 
 @pytest.mark.parametrize("name", sorted(BODIES))
 def test_rule_15_cards_look_like_their_snapshots(name: str) -> None:
-    laid = render(BODIES[name], file_name="plan.txt")
+    laid = render(BODIES[name])
     messages: list[dict[str, Any]] = [{"text": one.text, "blocks": list(one.blocks)} for one in laid.messages]
     file = SNAPSHOTS / f"slack_{name}.json"
     if not file.exists():
