@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import hcl2
 from lark import Token, Tree
 from lark.exceptions import LarkError, UnexpectedInput
 
@@ -94,6 +93,8 @@ class Parsed:
 
 def parse(content: bytes) -> Parsed:
     """Read one file. Raises NotUnderstoodError."""
+    import hcl2  # noqa: PLC0415 # its grammar is built on import, and a worker that reads no Terraform needs none
+
     text = _plain_text(content)
     try:
         tree = cast("Any", hcl2).parses_to_tree(text)
