@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     openai_base_url: str = Field("", description="Any compatible endpoint. Empty: the provider's own.")
     anthropic_api_key: SecretStr = Field(SecretStr(""), description="Key for anthropic: models.")
     anthropic_base_url: str = Field("", description="Empty: the provider's own.")
-    model: str = Field("", description="Use this model for every persona, e.g. 'anthropic:claude-sonnet-4-5'.")
+    model: str = Field("", description="Use this model for every persona, e.g. 'anthropic:claude-sonnet-5-5'.")
     tokens_per_minute: int = Field(500_000, gt=0, description="Shared by all agents, per provider.")
 
     proxmox_url: str = Field("", description="https://<node>:8006 of one node of the cluster.")

@@ -24,7 +24,7 @@ START_S = 60.0
 END_S = 40.0
 THOUGHT_CANARY = "zq-thought-canary-7f1e"
 SCENARIOS = ROOT / "deploy" / "lab" / "model" / "scenarios"
-MODELS = {"openai": "openai:gpt-5-mini", "anthropic": "anthropic:claude-sonnet-4-5"}
+MODELS = {"openai": "openai:gpt-6.1-terra", "anthropic": "anthropic:claude-sonnet-5-5"}
 
 Say = Callable[[str], None]
 

@@ -79,4 +79,4 @@ def _turn(mission: MissionId, turn: int, cause: str) -> tuple[log.Entry, ...]:
 
 def _replied(turn: int, text: str, calls: tuple[ProposedCall, ...]) -> log.ModelReplied:
     stop = "calls" if calls else "end"
-    return log.ModelReplied(turn, ARCHITECT, "openai:gpt-5-mini", "", text, calls, stop, Usage(900, 40), 0.0)
+    return log.ModelReplied(turn, ARCHITECT, "openai:gpt-6.1-terra", "", text, calls, stop, Usage(900, 40), 0.0)

@@ -64,6 +64,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_shipped_prices_hold_together() -> None:
     prices = load_prices(SHIPPED)
-    assert {"openai:gpt-5-mini", "anthropic:claude-sonnet-4-5"} <= prices.models
+    assert {"openai:gpt-6.1-terra", "anthropic:claude-sonnet-5-5"} <= prices.models
     for price in prices.of.values():
         assert price.cached <= price.input <= price.written <= price.output
