@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bot.agents.persona import Persona
+from bot.bills import bill_of, costs_of_agents, costs_of_missions, record_of
 from bot.cards import Titles
 from bot.domain.approvals import ApprovalRequest, Ran
 from bot.domain.calls import ToolCall, ToolResult
@@ -12,13 +13,14 @@ from bot.domain.inbound import Commanded
 from bot.domain.ports import Clock, Door, Scope, Watch
 from bot.domain.posts import Private
 from bot.domain.state import Mission
-from bot.domain.storage import Approvals, Journal
+from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
 from bot.mission import fold, mark_of
 
 Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
-HELP = "Commands: cluster-status, mission [number], approvals, crew. As a mention: “@Watchbill mission 7”."
+NO_MISSION = "No mission yet. Mention @Architect with what you want built."
+HELP = "Commands: cluster-status, mission [number], approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
 
 
 class Silent:
@@ -39,7 +41,7 @@ class Answers:
 
     def __init__(
         self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
-        clock: Clock, titles: Titles, watch: Watch, estate: str,
+        clock: Clock, titles: Titles, watch: Watch, estate: str, audit: Audit, limit_usd: float,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -49,6 +51,8 @@ class Answers:
         self._titles = titles
         self._watch = watch
         self._estate = estate
+        self._audit = audit
+        self._limit_usd = limit_usd
 
     async def answer(self, asked: Commanded) -> Private:
         """What `asked.reply.user` gets to see. The desk has seen to it that the person is listed."""
@@ -61,8 +65,12 @@ class Answers:
                 return await self._waiting(asked)
             case "crew":
                 return self._crew(asked)
+            case "cost":
+                return await self._cost(asked)
+            case "audit":
+                return await self._record(asked)
             case _:
-                return Private(asked.reply.user, f"There is no command “{asked.name}” yet. {HELP}")
+                return Private(asked.reply.user, f"There is no command “{asked.name}”. {HELP}")
 
     async def _cluster(self, asked: Commanded) -> Private:
         user = asked.reply.user
@@ -91,22 +99,66 @@ class Answers:
         )
 
     async def _mission(self, asked: Commanded) -> Private:
-        user, wanted = asked.reply.user, asked.text.strip().lstrip("#")
+        user, state = asked.reply.user, await self._meant(asked)
+        if isinstance(state, str):
+            return Private(user, state)
+        if state is not None:
+            return Private(user, _summary(state, self._titles), _criteria_rows(state), title=f"Mission {state.id}")
+        states = await self._latest()
+        if not states:
+            return Private(user, NO_MISSION)
+        rows = (_mission_row(state, self._titles) for state in states)
+        heads = ("mission", "state", "criteria", "spent", "asked for")
+        return Private(user, f"The last {len(states)} missions.", (heads, *rows), title="Missions")
+
+    async def _cost(self, asked: Commanded) -> Private:
+        user, state = asked.reply.user, await self._meant(asked)
+        if isinstance(state, str):
+            return Private(user, state)
+        if state is not None:
+            text = bill_of(state, self._limit_usd)
+            return Private(user, text, costs_of_agents(state), title=f"What mission {state.id} cost")
+        states = await self._latest()
+        if not states:
+            return Private(user, NO_MISSION)
+        whole = sum(state.spend.usd for state in states)
+        text = f"The last {len(states)} missions: ${whole:.2f}. “cost 7” has mission 7 by agent."
+        return Private(user, text, costs_of_missions(states), title="Cost")
+
+    async def _record(self, asked: Commanded) -> Private:
+        user, state = asked.reply.user, await self._meant(asked)
+        if state is None:
+            state = next(iter(await self._latest()), NO_MISSION)
+        if isinstance(state, str):
+            return Private(user, state)
+        events = await self._events(state)
+        text = (
+            f"{len(events)} events, the newest below. “python -m bot audit export” has all of them, with their hashes."
+        )
+        return Private(user, text, record_of(events), title=f"Record of mission {state.id}")
+
+    async def _events(self, state: Mission) -> list[tuple[datetime, AuditEvent]]:
+        """What the record holds of a mission: none of it is older than the mission."""
+        found: list[tuple[datetime, AuditEvent]] = []
+        after = f"{round(state.opened_at.timestamp() * 1000) - 1}-0"
+        while page := await self._audit.read(after, 1000):
+            found += [(at, event) for _, at, event in page if event.mission == state.id]
+            after = page[-1][0]
+        return found
+
+    async def _meant(self, asked: Commanded) -> Mission | str | None:
+        """The mission that the words name, else that of the thread; why there is none; None where none is meant."""
+        wanted = asked.text.strip().lstrip("#")
         if not wanted and asked.thread is not None:
             wanted = await self._journal.mission_of(asked.thread) or ""
-        if wanted:
-            state = await self._state(MissionId(wanted))
-            if state is None:
-                return Private(user, f"There is no mission “{wanted}”. /mission lists them.")
-            return Private(user, _summary(state, self._titles), _criteria_rows(state), title=f"Mission {state.id}")
-        rows: list[tuple[str, ...]] = [("mission", "state", "criteria", "spent", "asked for")]
-        for mission in (await self._journal.missions(running=False))[:MISSIONS_SHOWN]:
-            state = await self._state(mission)
-            if state is not None:
-                rows.append(_mission_row(state, self._titles))
-        if len(rows) == 1:
-            return Private(user, "No mission yet. Mention @Architect with what you want built.")
-        return Private(user, f"The last {len(rows) - 1} missions.", tuple(rows), title="Missions")
+        if not wanted:
+            return None
+        return await self._state(MissionId(wanted)) or f"There is no mission “{wanted}”. /mission lists them."
+
+    async def _latest(self) -> list[Mission]:
+        """Newest first."""
+        numbers = (await self._journal.missions(running=False))[:MISSIONS_SHOWN]
+        return [state for state in [await self._state(number) for number in numbers] if state is not None]
 
     async def _state(self, mission: MissionId) -> Mission | None:
         kept = await self._journal.kept(mission)

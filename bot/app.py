@@ -258,7 +258,7 @@ def _composed(
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
-        titles=titles, watch=Silent(), estate=settings.estate,
+        titles=titles, watch=Silent(), estate=settings.estate, audit=store.audit, limit_usd=limit_usd,
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,

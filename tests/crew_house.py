@@ -349,7 +349,8 @@ class CrewHouse:
             extenders=limits.extenders, extend_factor=limits.factor,
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
-                          clock=self.clock, titles=title, watch=Silent(), estate="home")  # fmt: skip
+                          clock=self.clock, titles=title, watch=Silent(), estate="home",
+                          audit=store.audit, limit_usd=5.0)  # fmt: skip
         desk = Desk(gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
                     journal=store.journal, approvals=store.approvals, people=self.people)  # fmt: skip
         return Engine(

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`prefixed`: takes the operator's prefix. `offered`: stands in the manifest; the others are parsed and delivered."""
+    """`prefixed`: takes the operator's prefix."""
 
     name: str
     description: str
     usage_hint: str = ""
     prefixed: bool = True
-    offered: bool = True
 
 
 COMMANDS = (
@@ -20,8 +19,8 @@ COMMANDS = (
     Command("mission", "The latest missions, or one of them", "[number]"),
     Command("approvals", "Approvals that wait for somebody"),
     Command("crew", "The agents, their models and limits"),
-    Command("cost", "What missions have cost", "[mission]", offered=False),
-    Command("audit", "The audit record of a mission", "[mission]", offered=False),
+    Command("cost", "What missions have cost", "[number]"),
+    Command("audit", "What the audit record says of a mission", "[number]"),
 )
 _TWIN = re.compile(r"/?([a-z0-9-]+)(?:[ \t]+([^\n]*))?", re.IGNORECASE)
 

@@ -38,7 +38,6 @@ def manifest(name: str, prefix: str = "") -> Mapping[str, Json]:
                 "should_escape": True,
             }
             for one in COMMANDS
-            if one.offered
         ]
     return {
         "display_information": {"name": title, "description": about, "background_color": colour},

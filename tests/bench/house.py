@@ -140,7 +140,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
-        watch=Silent(), estate="lab",
+        watch=Silent(), estate="lab", audit=store.audit, limit_usd=usd,
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases, journal=store.journal,

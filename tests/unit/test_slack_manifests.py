@@ -28,7 +28,10 @@ def test_rule_15_only_watchbill_has_buttons_and_commands(name: str) -> None:
 
 def test_commands_take_the_prefix() -> None:
     commands = yaml.safe_load(manifests("wb-")["watchbill"])["features"]["slash_commands"]
-    assert [one["command"] for one in commands] == ["/cluster-status", "/wb-mission", "/wb-approvals", "/wb-crew"]
+    assert [one["command"] for one in commands] == [
+        "/cluster-status",
+        *("/wb-mission", "/wb-approvals", "/wb-crew", "/wb-cost", "/wb-audit"),
+    ]
     assert {one["description"] for one in commands} <= {one.description for one in COMMANDS}
 
 

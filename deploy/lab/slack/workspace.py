@@ -8,7 +8,7 @@ from .ledger import Ledger
 from .limits import Buckets
 from .sockets import SocketHub
 from .stream import Stream
-from .world import COMMANDS, Json, Stamps, World
+from .world import Json, Stamps, World, installed_commands
 
 HERE = Path(__file__).parent
 
@@ -81,7 +81,7 @@ class Workspace:
         self.revisions: dict[str, list[Json]] = {}
         self.choices: dict[tuple[str, str], Json] = {}
         self.suggestions: list[Json] = []
-        self.commands = COMMANDS
+        self.commands = installed_commands()
 
     def ready_facts(self) -> Json:
         """What the clients of this server need to know; contains the tokens."""

@@ -4,7 +4,10 @@ import itertools
 import secrets
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Json = dict[str, Any]
 
@@ -87,14 +90,15 @@ class Command:
     app_key: str = "watchbill"
 
 
-COMMANDS = (
-    Command("/cluster-status", "Nodes, quorum, machines and open approvals", ""),
-    Command("/mission", "Start, show, stop or verify a mission", "start <what you want> | show 7 | stop 7 | verify 7"),
-    Command("/approvals", "Approvals that wait for somebody", "[mine]"),
-    Command("/crew", "The agents, their models and limits", ""),
-    Command("/cost", "What missions have cost", "[mission]"),
-    Command("/audit", "The audit record of a mission", "[mission]"),
-)
+MANIFEST = Path(__file__).resolve().parents[2] / "slack" / "watchbill.yaml"
+
+
+def installed_commands() -> tuple[Command, ...]:
+    """The slash commands of the app's manifest, as an admin would install it."""
+    features: Json = yaml.safe_load(MANIFEST.read_text())["features"]
+    return tuple(
+        Command(one["command"], one["description"], one.get("usage_hint", "")) for one in features["slash_commands"]
+    )
 
 
 class World:
