@@ -1,6 +1,6 @@
 """Answers to slash commands and their mention twins: only the person who asked sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from bot.agents.persona import Persona
@@ -42,6 +42,7 @@ class Answers:
     def __init__(
         self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
         clock: Clock, titles: Titles, watch: Watch, estate: str, audit: Audit, limit_usd: float,
+        lock: Callable[[], Awaitable[tuple[str, str] | None]],
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -53,6 +54,7 @@ class Answers:
         self._estate = estate
         self._audit = audit
         self._limit_usd = limit_usd
+        self._lock = lock
 
     async def answer(self, asked: Commanded) -> Private:
         """What `asked.reply.user` gets to see. The desk has seen to it that the person is listed."""
@@ -88,6 +90,8 @@ class Answers:
         text = (
             f"{len(_dicts(nodes))} nodes, {len(rows) - len(_dicts(nodes)) - 2} VMs, {len(waiting)} approvals waiting."
         )
+        if held := await self._lock():
+            text += f" Mission {held[0]} has the estate, {held[1]}."
         return Private(user, text, tuple(rows), title=f"Estate {self._estate}")
 
     async def _look(self, what: str, asked: Commanded) -> ToolResult:

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bot import log as logs
@@ -47,7 +48,7 @@ from bot.slack.manifest import manifests as slack_manifests
 from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
-from tools import TOOL_NAMES, Equipment, all_tools, closing
+from tools import TOOL_NAMES, Equipment, all_tools, closing, estate_lock
 from tools.crew import crew_tools
 from tools.proxmox import Cluster, ProxmoxError
 from tools.rights import describe_confinement
@@ -259,6 +260,7 @@ def _composed(
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
         titles=titles, watch=Silent(), estate=settings.estate, audit=store.audit, limit_usd=limit_usd,
+        lock=partial(store.locks.holder, estate_lock(settings.estate)),
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -350,7 +350,7 @@ class CrewHouse:
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
                           clock=self.clock, titles=title, watch=Silent(), estate="home",
-                          audit=store.audit, limit_usd=5.0)  # fmt: skip
+                          audit=store.audit, limit_usd=5.0, lock=partial(store.locks.holder, "estate/home"))  # fmt: skip
         desk = Desk(gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
                     journal=store.journal, approvals=store.approvals, people=self.people)  # fmt: skip
         return Engine(

@@ -65,7 +65,7 @@ class MemoryLocks:
     async def lock(self, name: str, holder: str, why: str) -> str:
         there = self.held.setdefault(name, (holder, why))
         if there[0] != holder:
-            return f"mission {there[0]} has it: {there[1]}"
+            return f"mission {there[0]} has it, {there[1]}"
         self.held[name] = (holder, why)
         return ""
 

@@ -40,6 +40,7 @@ from tools.terraform_workshop import (
     Workshop,
     check_binary,
     estate_lock,
+    in_use,
     read_files_words,
     run_name,
 )
@@ -150,7 +151,7 @@ class TerraformPlan(TypedTool[PlanArguments]):
         lock = estate_lock(scope.mission.estate)
         taken = await workshop.locks.lock(lock, mission, "from plan to apply")
         if taken:
-            return answer(prepared, "refused", f"The estate is in use: {taken}. Plan again when it is free.")
+            return answer(prepared, "refused", in_use(taken))
         done = await self._plan(prepared, arguments, scope, watch)
         if not done.result.facts.get("changes"):
             await workshop.locks.unlock(lock, mission)

@@ -27,6 +27,7 @@ from tools.terraform_workshop import (
     Workshop,
     check_binary,
     estate_lock,
+    in_use,
     plan_pins,
     run_name,
 )
@@ -135,7 +136,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
         lock, mission = estate_lock(scope.mission.estate), str(scope.mission.id)
         taken = await workshop.locks.lock(lock, mission, f"terraform plan {revision[:ID_DIGITS]}")
         if taken:
-            return Cannot(f"The estate is in use: {taken}. Plan again when it is free.", "estate lock")
+            return Cannot(in_use(taken), "estate lock")
         binding: dict[str, Json] = {
             "tool": call.tool,
             "plan": revision,

@@ -187,6 +187,11 @@ def estate_lock(estate: str) -> str:
     return f"estate/{estate}"
 
 
+def in_use(taken: str) -> str:
+    """What an agent is told while another mission has the estate, and so what people hear of it."""
+    return f"The estate is in use: {taken}. It is free when that mission ends; STOP in its thread ends it. Plan again then."
+
+
 def read_files_words(code: Manifest) -> str:
     """`main.tf (812), nodes.auto.tfvars (120)`: what Terraform read, so that a stale file is seen (seed failure 2)."""
     read = [f"{path} ({code.files[CODE + path].size})" for path in code.facts["read"].split("\n")]

@@ -285,7 +285,7 @@ class Locks(Protocol):
     """The estate's one lock from plan to apply."""
 
     async def lock(self, name: str, holder: str, why: str) -> str:
-        """Empty text if `holder` has it now (again is fine), else who has it and why, in words."""
+        """Empty text if `holder` (a mission's number) has it now (again is fine), else who has it and why, in words."""
         ...
 
     async def unlock(self, name: str, holder: str) -> None: ...

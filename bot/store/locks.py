@@ -24,7 +24,7 @@ class RedisLocks:
 
     async def lock(self, name: str, holder: str, why: str) -> str:
         has = await self._link.run(_LOCK, name, holder, why)
-        return f"{has[0]} holds {name}: {has[1]}" if has else ""
+        return f"mission {has[0]} has it, {has[1]}" if has else ""
 
     async def unlock(self, name: str, holder: str) -> None:
         await self._link.run(_UNLOCK, name, holder)

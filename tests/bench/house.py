@@ -7,6 +7,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bot import log as logs
@@ -141,6 +142,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
         watch=Silent(), estate="lab", audit=store.audit, limit_usd=usd,
+        lock=partial(store.locks.holder, "estate/lab"),
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases, journal=store.journal,

@@ -106,12 +106,12 @@ async def test_rule_21_what_was_used_is_corrected(store: Store) -> None:
 
 
 async def test_a_lock_says_who_has_it_and_why(store: Store) -> None:
-    assert await store.locks.lock("home", "mission 7", "plan waits for approval a7f3") == ""
-    assert await store.locks.lock("home", "mission 7", "applies the plan") == ""
-    assert await store.locks.lock("home", "mission 8", "x") == "mission 7 holds home: applies the plan"
-    assert await store.locks.holder("home") == ("mission 7", "applies the plan")
-    await store.locks.unlock("home", "mission 8")
+    assert await store.locks.lock("home", "7", "plan waits for approval a7f3") == ""
+    assert await store.locks.lock("home", "7", "applies the plan") == ""
+    assert await store.locks.lock("home", "8", "x") == "mission 7 has it, applies the plan"
+    assert await store.locks.holder("home") == ("7", "applies the plan")
+    await store.locks.unlock("home", "8")
     assert await store.locks.holder("home")
-    await store.locks.unlock("home", "mission 7")
+    await store.locks.unlock("home", "7")
     assert await store.locks.holder("home") is None
-    assert await store.locks.lock("home", "mission 8", "x") == ""
+    assert await store.locks.lock("home", "8", "x") == ""

@@ -276,7 +276,10 @@ async def test_one_mission_at_a_time_has_the_estate(house: ToolHouse) -> None:
     await house.write(main_tf=MAIN, variables_tf=VARIABLES, vms_auto_tfvars=VALUES)
     result = await house.use("terraform_plan")
     assert result.status == "refused"
-    assert result.text == "The estate is in use: mission 6 has it: from plan to apply. Plan again when it is free."
+    assert result.text == (
+        "The estate is in use: mission 6 has it, from plan to apply. "
+        "It is free when that mission ends; STOP in its thread ends it. Plan again then."
+    )
 
 
 async def test_a_plan_of_another_mission_is_unknown_here(house: ToolHouse) -> None:
