@@ -22,6 +22,7 @@ FACTS: dict[str, dict[str, Any]] = {
 
 class Door:
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
+        assert (scope.persona, words, watch.stopping()) == ("watchbill", "", 0)
         return Ran(ToolResult(call.id, call.tool, "ok", "", facts=FACTS[str(call.arguments["what"])]))
 
 
