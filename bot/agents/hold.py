@@ -1,6 +1,8 @@
 """One turn while it is held: the state, the token that proves the hold, and the only way to write."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from bot.domain.ids import PersonaName, Token
 from bot.domain.log import Entry, Logged
@@ -9,6 +11,9 @@ from bot.domain.posts import Post
 from bot.domain.state import Mission
 from bot.domain.storage import Commit, Deadline, Journal
 from bot.mission import applied
+
+T = TypeVar("T")
+GLANCE_S = 0.1  # how often a long wait looks whether STOP was pressed; the watch keeps the answer
 
 
 async def _nothing_new() -> int:
@@ -38,6 +43,22 @@ class Hold:
     async def stopping(self) -> bool:
         """True once STOP was pressed. The store is asked: no call starts after it, not even for a moment (rule 5)."""
         return bool(self.watch.stopping() or await self._look())
+
+    async def unless_stopped(self, step: Coroutine[Any, Any, T]) -> T | None:
+        """What `step` gives, or None where STOP was pressed or the lane was lost first: it is cancelled then, also while
+        it waits to try again, so that nothing of it starts after the STOP (rule 5).
+        """
+        running = asyncio.create_task(step)
+        try:
+            while not (await asyncio.wait({running}, timeout=GLANCE_S))[0]:
+                if self.watch.stopping() or not self.watch.alive():
+                    return None
+            return running.result()
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            if not running.cancelled():
+                running.exception()  # it failed in the moment it was no longer wanted: nobody else looks
 
     async def record(self, *entries: Entry, posts: tuple[Post, ...] = (), deadlines: tuple[Deadline, ...] = ()) -> None:
         """Append to the log and the outbox together, and fold. Raises StaleTokenError when the lane is lost."""

@@ -59,6 +59,8 @@ class AgentLoop:
                 reply = await self._ask(hold, nudge)
             except ModelUnavailableError as error:
                 return Failed(error.text)
+            if reply is None:
+                continue
             if reply.calls or _speaks(reply):
                 useless, nudge = 0, ""
             else:
@@ -66,8 +68,8 @@ class AgentLoop:
                 if useless == USELESS_ANSWERS:
                     return Failed(f"its model gave {useless} unusable answers in a row ({reply.stop}).")
 
-    async def _ask(self, hold: Hold, nudge: str) -> ModelReply:
-        """One model call, within the log: asked before, answered after, calls with ids of their own."""
+    async def _ask(self, hold: Hold, nudge: str) -> ModelReply | None:
+        """One model call, within the log: asked before, answered after, calls with ids of their own. None: STOP came first."""
         persona = self._personas[hold.persona]
         await hold.record(log.ModelAsked(hold.turn, hold.persona))
         messages = build(hold.state, persona, self._titles)
@@ -81,7 +83,9 @@ class AgentLoop:
             max_tokens=persona.limits.answer_tokens,
             tag={"persona": hold.persona, "mission": hold.state.id, "turn": str(hold.turn)},
         )
-        reply = await self._model.ask(request)
+        reply = await hold.unless_stopped(self._model.ask(request))
+        if reply is None:
+            return None
         prefix = f"{hold.state.id}-{hold.turn}-{hold.state.spend.steps}"
         calls = tuple(replace(call, id=f"{prefix}-{number}") for number, call in enumerate(reply.calls))
         entry = log.ModelReplied(

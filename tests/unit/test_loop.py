@@ -1,5 +1,7 @@
 """The agent loop with a strict scripted model and a strict door."""
 
+import asyncio
+
 import pytest
 
 from bot.domain import log
@@ -7,13 +9,27 @@ from bot.domain.approvals import Ran, Submitted
 from bot.domain.calls import ToolCall
 from bot.domain.ids import CallId, PersonaName, QuestionId, RequestId
 from bot.domain.log import Entry
-from bot.domain.model import Heard, ModelUnavailableError, Returned, StopReason
+from bot.domain.model import Heard, ModelReply, ModelRequest, ModelUnavailableError, Returned, StopReason
 from bot.domain.outcomes import AskedHuman, Failed, HandedOver, LimitReached, SpokeOut, Stopped, Suspended
 from bot.domain.ports import Scope
 from bot.domain.posts import QuestionCard, Speech
 from bot.domain.state import Mission
 from bot.domain.storage import StoreUnavailableError
-from tests.core_fakes import Stage, calls, held, logged, ran, refused, result, returned, says, stage, to, useless
+from tests.core_fakes import (
+    ScriptedModel,
+    Stage,
+    calls,
+    held,
+    logged,
+    ran,
+    refused,
+    result,
+    returned,
+    says,
+    stage,
+    to,
+    useless,
+)
 from tests.fakes import ANA, BUILDER, NOW, QA
 
 
@@ -262,6 +278,42 @@ async def test_rule_5_stop_while_the_model_thinks_runs_none_of_its_calls() -> No
     there.model.before = lambda: setattr(there.watch, "stops", 1)
     assert isinstance(await there.run(), Stopped)
     assert there.door.submitted == []
+
+
+@pytest.mark.parametrize("cause", ["stop", "lost lease"])
+async def test_rule_5_stop_ends_a_model_call_that_waits_to_be_tried_again(cause: str) -> None:
+    tries: list[str] = []
+
+    class Waiting(ScriptedModel):
+        async def ask(self, request: ModelRequest) -> ModelReply:
+            for _ in range(2):
+                tries.append(request.model)
+                if cause == "stop":
+                    there.watch.stops = 1
+                else:
+                    there.watch.living = False
+                await asyncio.sleep(30)  # the provider said when to come again
+            raise AssertionError
+
+    there = stage()
+    there.model = Waiting()
+    assert isinstance(await there.run(), Stopped)
+    assert tries == ["openai:test"]
+
+
+async def test_rule_5_a_model_call_that_fails_as_stop_is_pressed_troubles_nobody() -> None:
+    class Failing(ScriptedModel):
+        async def ask(self, request: ModelRequest) -> ModelReply:
+            there.watch.stops = len(request.messages)
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                raise ModelUnavailableError("no answer") from None  # as a client with errors of its own
+            raise AssertionError
+
+    there = stage()
+    there.model = Failing()
+    assert isinstance(await there.run(), Stopped)
 
 
 async def test_rule_1_a_lost_lease_starts_no_further_call() -> None:
