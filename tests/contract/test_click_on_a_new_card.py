@@ -1,5 +1,6 @@
 """A click that is faster than the record of the message it was made on, and one that Slack gives no clear word about."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ class Front:
         gate = self.house.gate
         answers = Answers(
             journal=store.journal, approvals=store.approvals, door=gate, personas={}, clock=self.house.clock,
-            titles=str, watch=Silent(), estate="home",
+            titles=str, watch=Silent(), estate="home", audit=store.audit, limit_usd=5.0,
+            lock=partial(store.locks.holder, "estate/home"),
         )  # fmt: skip
         self.desk = Desk(
             gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
