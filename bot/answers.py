@@ -1,6 +1,7 @@
 """Answers to slash commands and their mention twins: only the person who asked sees them."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from bot.agents.persona import Persona
@@ -15,12 +16,13 @@ from bot.domain.posts import Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
 from bot.mission import fold, mark_of
+from bot.verifying import Verifier
 
 Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
 NO_MISSION = "No mission yet. Mention @Architect with what you want built."
-HELP = "Commands: cluster-status, mission [number], approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
+HELP = "Commands: cluster-status, mission [number], mission verify [number], approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
 
 
 class Silent:
@@ -42,7 +44,7 @@ class Answers:
     def __init__(
         self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
         clock: Clock, titles: Titles, watch: Watch, estate: str, audit: Audit, limit_usd: float,
-        lock: Callable[[], Awaitable[tuple[str, str] | None]],
+        lock: Callable[[], Awaitable[tuple[str, str] | None]], verifier: Verifier,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -55,6 +57,7 @@ class Answers:
         self._audit = audit
         self._limit_usd = limit_usd
         self._lock = lock
+        self._verifier = verifier
 
     async def answer(self, asked: Commanded) -> Private:
         """What `asked.reply.user` gets to see. The desk has seen to it that the person is listed."""
@@ -103,6 +106,9 @@ class Answers:
         )
 
     async def _mission(self, asked: Commanded) -> Private:
+        first, _, rest = asked.text.strip().partition(" ")
+        if first == "verify":
+            return await self._verify(replace(asked, text=rest))
         user, state = asked.reply.user, await self._meant(asked)
         if isinstance(state, str):
             return Private(user, state)
@@ -114,6 +120,18 @@ class Answers:
         rows = (_mission_row(state, self._titles) for state in states)
         heads = ("mission", "state", "criteria", "spent", "asked for")
         return Private(user, f"The last {len(states)} missions.", (heads, *rows), title="Missions")
+
+    async def _verify(self, asked: Commanded) -> Private:
+        user, state = asked.reply.user, await self._meant(asked)
+        if state is None:
+            return Private(user, "Which mission? “mission verify 7”, or in its thread “@Watchbill mission verify”.")
+        if isinstance(state, str):
+            return Private(user, state)
+        found = await self._verifier.verify(state)
+        held = sum(one.standing == "holds" for one in found)
+        rows = ((str(one.criterion.number), one.standing, one.criterion.text, one.seen) for one in found)
+        text = f"{held} of {len(found)} criteria hold now, as their own probes say."
+        return Private(user, text, (("no.", "now", "criterion", "seen"), *rows), title=f"Mission {state.id}, verified")
 
     async def _cost(self, asked: Commanded) -> Private:
         user, state = asked.reply.user, await self._meant(asked)

@@ -48,6 +48,7 @@ from bot.slack.manifest import manifests as slack_manifests
 from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
+from bot.verifying import Verifier
 from tools import TOOL_NAMES, Equipment, all_tools, closing, estate_lock
 from tools.crew import crew_tools
 from tools.proxmox import Cluster, ProxmoxError
@@ -260,7 +261,7 @@ def _composed(
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
         titles=titles, watch=Silent(), estate=settings.estate, audit=store.audit, limit_usd=limit_usd,
-        lock=partial(store.locks.holder, estate_lock(settings.estate)),
+        lock=partial(store.locks.holder, estate_lock(settings.estate)), verifier=Verifier(gate, store.outbox, clock, Silent()),
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,

@@ -42,6 +42,7 @@ from bot.policy.redaction import SecretRedactor
 from bot.policy.threat import ThreatModel
 from bot.store.store import Store
 from bot.turn import Turns
+from bot.verifying import Verifier
 from tests.core_fakes import pairs_hold
 from tests.fakes import ANA, BO, CHRIS, MALLORY, FakePeople
 from tools.crew import crew_tools
@@ -220,7 +221,8 @@ class PlayedTool:
         status: ResultStatus = "interrupted" if play.until_stopped else play.status
         done = play.text or text
         changed = self.durable and status != "failed"
-        return Done(ToolResult(prepared.call.id, self.name, status, done, facts=play.facts or facts, changed=changed))
+        seen = play.facts or (facts if self.durable or status == "ok" else {})
+        return Done(ToolResult(prepared.call.id, self.name, status, done, facts=seen, changed=changed))
 
     async def recover(self, prepared: Prepared, arguments: Any, scope: Scope, watch: Watch) -> Done:
         self.recovered += 1
@@ -241,7 +243,13 @@ class PlayedTool:
             case "terraform_apply":
                 return "Applied: 1 created", {"created": 1, "changed": 0, "destroyed": 0, "exists": ["cp1"]}
             case "proxmox_read":
-                return "cp1 runs on pve1", {"nodes": [{"name": "pve1", "status": "online"}], "vms": [], "quorate": True}
+                there = ("cp1", "cp2", "cp3") if "terraform_apply" in self._house.runs else ()
+                vms: list[Json] = [{"name": name, "node": "pve1", "status": "running"} for name in there]
+                return "cp1 runs on pve1", {
+                    "nodes": [{"name": "pve1", "status": "online"}],
+                    "vms": vms,
+                    "quorate": True,
+                }
             case _:
                 return f"{self.name} fine", {}
 
@@ -350,7 +358,8 @@ class CrewHouse:
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
                           clock=self.clock, titles=title, watch=Silent(), estate="home",
-                          audit=store.audit, limit_usd=5.0, lock=partial(store.locks.holder, "estate/home"))  # fmt: skip
+                          audit=store.audit, limit_usd=5.0, lock=partial(store.locks.holder, "estate/home"),
+                          verifier=Verifier(gate, store.outbox, self.clock, Silent()))  # fmt: skip
         desk = Desk(gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
                     journal=store.journal, approvals=store.approvals, people=self.people)  # fmt: skip
         return Engine(

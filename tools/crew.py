@@ -17,6 +17,7 @@ from bot.domain.state import CallRecord, Mission
 from bot.domain.storage import Artifacts
 from bot.mission import mark_of
 from bot.policy.coverage import normal, quoted, tells, uncovered
+from bot.policy.evidence import facts_told, hold
 from tools.crew_arguments import (
     CRITERIA_MOST,
     AskArguments,
@@ -125,7 +126,8 @@ def crew_tools(
          "turn. Not for approvals: the gate asks those itself."), AskArguments, ask_human),
         ("record_verdict", ("Record the verdict on exactly one plan id, with the ids of the scan and show results you "
          "looked at and every finding."), VerdictArguments, record_verdict),
-        ("record_evidence", "Record what shows a criterion: the id of a tool result of yours, newer than the last change.",
+        ("record_evidence", ("Record what shows a criterion: the id of a tool result of yours, newer than the last change, and a "
+         "check of its facts that is true only if the criterion holds. The check decides, not the words."),
          EvidenceArguments, record_evidence),
         ("read_artifact", "Read more of a long result by its artifact id.", ReadArguments, read_artifact),
     )  # fmt: skip
@@ -320,19 +322,36 @@ def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:
     mission = scope.mission
     if args.criterion not in {c.number for c in mission.criteria}:
         raise Refusal(f"There is no criterion {args.criterion}. There are {len(mission.criteria)}.")
-    call = CallId(args.result)
-    if args.outcome == "unverifiable":
-        call = CallId("")
-    else:
-        record = mission.results.get(call)
-        if record is None or record.tool in OWN or record.persona != scope.persona:
-            raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
-        if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
-            raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")
-        if record.ordinal <= mission.last_change:
-            raise Refusal(f"Result {args.result} is older than the last change. Probe again.")
-    evidence = Evidence(args.criterion, args.outcome, call, args.words, scope.persona)
+    evidence = Evidence(args.criterion, args.outcome, CallId(""), args.words, scope.persona)
+    if args.outcome != "unverifiable":
+        record = _probed(args, scope)
+        exchange = mission.exchanges.get(scope.persona)
+        made = next((call for call in (exchange.calls if exchange else ()) if call.id == record.call), None)
+        probe: Mapping[str, Json] = made.arguments if made else {}
+        evidence = replace(evidence, call=record.call, check=args.check, tool=record.tool, arguments=probe)
     return f"Criterion {args.criterion}: {args.outcome}.", (log.EvidenceRecorded(evidence),), {}
+
+
+def _probed(args: EvidenceArguments, scope: Scope) -> CallRecord:
+    """The result that shows it: QA's own probe, newer than the last change, and its check says what QA says (rule 8)."""
+    record = scope.mission.results.get(CallId(args.result))
+    if record is None or record.tool in OWN or record.persona != scope.persona:
+        raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
+    if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
+        raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")
+    if record.ordinal <= scope.mission.last_change:
+        raise Refusal(f"Result {args.result} is older than the last change. Probe again.")
+    if not args.check:
+        if args.outcome == "failed":
+            return record
+        raise Refusal(f"Give `check`: what of the result must be true. {facts_told(record.facts)}")
+    held = hold(args.check, record.facts)
+    if isinstance(held, str):
+        raise Refusal(f"Result {args.result}: {held}")
+    if held != (args.outcome == "passed"):
+        said = "true" if held else "false"
+        raise Refusal(f"Result {args.result}: the check is {said}, so the outcome is not {args.outcome}.")
+    return record
 
 
 async def _read(args: ReadArguments, artifacts: Artifacts) -> Acted:

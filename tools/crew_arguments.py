@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.domain.contract import EvidenceOutcome, Severity
+from bot.policy.evidence import LONGEST
 
 CRITERIA_MOST = 20
 STEPS_MOST = 30
@@ -64,6 +65,12 @@ class EvidenceArguments(_Arguments):
     criterion: int
     outcome: EvidenceOutcome
     result: str = Field("", description="id of the tool result that shows it; empty only for unverifiable")
+    check: str = Field(
+        "",
+        max_length=LONGEST,
+        description="JMESPath over that result's facts: true exactly when the criterion holds, false when it does not, "
+        "e.g. length(vms[?status=='running' && starts_with(name, 'cp')]) == `3`. Empty only for unverifiable",
+    )
     words: Annotated[str, Field(min_length=3, max_length=400)]
 
 

@@ -1,9 +1,10 @@
 """The contract, the plan, findings, verdicts and evidence."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.domain.ids import CallId, PersonaName, UserId
+from bot.domain.ids import CallId, Json, PersonaName, UserId
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
@@ -63,13 +64,20 @@ EvidenceOutcome = Literal["passed", "failed", "unverifiable"]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A tool result that shows (or fails to show) a criterion. `call` is empty only for `unverifiable`."""
+    """A tool result that shows (or fails to show) a criterion. `call` is empty only for `unverifiable`.
+
+    `tool` and `arguments` are the probe, so that it can be run again; `check` is the JMESPath expression that was true
+    (false where it failed) of its facts.
+    """
 
     criterion: int
     outcome: EvidenceOutcome
     call: CallId
     words: str
     by: PersonaName
+    check: str = ""
+    tool: str = ""
+    arguments: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, slots=True)

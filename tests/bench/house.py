@@ -32,6 +32,7 @@ from bot.policy.people import LivePeople
 from bot.policy.redaction import SecretRedactor
 from bot.store.store import Store
 from bot.turn import Turns
+from bot.verifying import Verifier
 from tests.bench.processes import ROOT
 from tests.fakes import FakeTool
 
@@ -143,6 +144,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
         watch=Silent(), estate="lab", audit=store.audit, limit_usd=usd,
         lock=partial(store.locks.holder, "estate/lab"),
+        verifier=Verifier(gate, store.outbox, clock, Silent()),
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases, journal=store.journal,

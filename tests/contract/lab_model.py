@@ -249,6 +249,7 @@ class Crew:
         self.evidence[arguments["criterion"]] = arguments["outcome"]
         if arguments["outcome"] == "passed":
             assert re.fullmatch(r"7-1-\d+-0", arguments["result"])
+            assert "== `" in arguments["check"] or "contains(" in arguments["check"]
         return "ok", f"Criterion {arguments['criterion']}: {arguments['outcome']}."
 
 

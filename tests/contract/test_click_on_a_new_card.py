@@ -14,6 +14,7 @@ from bot.domain.storage import Sent
 from bot.immediate import Desk
 from bot.slack.standing import Standing
 from bot.store.store import Store
+from bot.verifying import Verifier
 from tests.contract.slack_lab import BO as LAB_BO
 from tests.contract.slack_lab import connected, running_lab
 from tests.fakes import BO, THREAD, FakeClock
@@ -32,6 +33,7 @@ class Front:
             journal=store.journal, approvals=store.approvals, door=gate, personas={}, clock=self.house.clock,
             titles=str, watch=Silent(), estate="home", audit=store.audit, limit_usd=5.0,
             lock=partial(store.locks.holder, "estate/home"),
+            verifier=Verifier(gate, store.outbox, self.house.clock, Silent()),
         )  # fmt: skip
         self.desk = Desk(
             gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,

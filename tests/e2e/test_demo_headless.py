@@ -41,6 +41,21 @@ def test_rule_8_one_message_becomes_machines_with_evidence(provider: str) -> Non
     assert result["cost_usd"] > 0
 
 
+def test_rule_8_a_machine_destroyed_behind_its_back_is_noticed_when_the_evidence_is_probed_again(tmp_path: Path) -> None:
+    with lab_in(tmp_path) as lab:
+        lab.start_program("first")
+        ts = ask(lab)
+        with approving(lab, ts):
+            until(lambda: "Mission 1 is done" in words(lab, ts), "the end", lab=lab, ts=ts)
+        say(lab, ts, "@Watchbill mission verify")
+        until(lambda: "3 of 3 criteria hold now" in whispers(lab), "what holds", lab=lab, ts=ts)
+        lab.call("proxmox", "/lab/out_of_band", {"vmid": 122, "action": "delete"})
+        say(lab, ts, "@Watchbill mission verify 1")
+        until(lambda: "0 of 3 criteria hold now" in whispers(lab), "what no longer does", lab=lab, ts=ts)
+        told = "Mission 1: evidence that held does not hold now, criterion 1, 2, 3."
+        until(lambda: told in words(lab, ts), "the notice in the thread", lab=lab, ts=ts)
+
+
 def test_rule_8_what_cannot_be_probed_ends_partial_not_done() -> None:
     code, result, text = play("--scenario", "whole-cluster")
     assert (code, result["outcome"]) == (1, "partial"), text[-4000:]

@@ -47,7 +47,8 @@ RULES: dict[str, list[tuple[str, Made | str]]] = {  # of each agent: what it was
     "qa": [
         ("show criterion", ("proxmox_read", {"what": "vms"})),
         ("proxmox_read ok", ("record_evidence", {
-            "criterion": 1, "outcome": "passed", "result": "{result proxmox_read}", "words": "seen"})),
+            "criterion": 1, "outcome": "passed", "result": "{result proxmox_read}", "words": "seen",
+            "check": "length(vms[?status=='running']) == `3`"})),
         ("record_evidence ok", "1 of 1 shown."),
     ],
 }  # fmt: skip

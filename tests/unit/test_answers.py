@@ -49,7 +49,7 @@ async def test_cluster_status_names_who_has_the_estate(held: tuple[str, str] | N
     unused = cast("Any", None)
     answers = Answers(
         journal=unused, approvals=cast("Any", NothingWaits()), door=Door(), personas={}, clock=FakeClock(), titles=str,
-        watch=Silent(), estate="home", audit=unused, limit_usd=5.0, lock=lock,
+        watch=Silent(), estate="home", audit=unused, limit_usd=5.0, lock=lock, verifier=unused,
     )  # fmt: skip
     shown = await answers.answer(Commanded("cluster-status", "", Reply("T0", "C0", "1.0", ANA), THREAD))
     assert shown.text == said

@@ -51,7 +51,8 @@ class Log:
 
     def returned(self, call: str, tool: str, persona: PersonaName = QA, **more: Any) -> "Log":
         status = more.pop("status", "ok")
-        result = ToolResult(CallId(call), tool, status, more.pop("text", "seen"), **more)
+        facts = {"run": True, **more.pop("facts", {})}
+        result = ToolResult(CallId(call), tool, status, more.pop("text", "seen"), facts=facts, **more)
         return self.add(log.ToolReturned(1, persona, CallClass.READ, result))
 
     @property
@@ -155,7 +156,7 @@ async def test_rule_7_a_plan_that_serves_no_open_criterion_is_refused() -> None:
 
 
 def shows(number: int, result: str = "7-1-1-0", outcome: str = "passed") -> dict[str, Json]:
-    return {"criterion": number, "outcome": outcome, "result": result, "words": "seen to run"}
+    return {"criterion": number, "outcome": outcome, "result": result, "check": "run", "words": "seen to run"}
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from bot.domain.calls import ResultStatus, ToolCall
 from bot.domain.contract import SEVERITIES, Finding, Verdict
 from bot.domain.ids import ArtifactId, CallId, Json, PersonaName
 from bot.domain.log import Entry
+from bot.domain.model import ProposedCall
 from bot.domain.ports import Done, Prepared, Scope
 from bot.domain.state import Mission
 from bot.mission import applied
-from tests.core_fakes import CREW, M, folded, logged, planned, returned
+from tests.core_fakes import CREW, M, folded, logged, planned, replied, returned
 from tests.fakes import BO, BUILDER, NOW, QA, SENTINEL, FakeWatch, MemoryArtifacts
 from tools.crew import crew_tools
 
@@ -162,16 +163,24 @@ async def test_odd_words_of_a_scanner_count_as_high_and_break_nothing(odd: dict[
 # evidence ---------------------------------------------------------------------------------------------------------
 
 
-async def show(*entries: Entry, outcome: str = "passed", result: str = "e1", criterion: int = 1) -> Done:
+async def show(
+    *entries: Entry, outcome: str = "passed", result: str = "e1", criterion: int = 1, check: str = "reached"
+) -> Done:
     state = folded(planned("they run", "they answer"), *entries)
-    given: dict[str, Json] = {"criterion": criterion, "outcome": outcome, "result": result, "words": "seen"}
+    given: dict[str, Json] = {
+        "criterion": criterion,
+        "outcome": outcome,
+        "result": result,
+        "check": check,
+        "words": "seen",
+    }
     return await use("record_evidence", state, QA, **given)
 
 
 def probe(
     call: str = "e1", status: ResultStatus = "ok", tool: str = "http_probe", by: PersonaName = QA
 ) -> log.ToolReturned:
-    return returned(call, tool, status, by=by)
+    return returned(call, tool, status, by=by, facts={"reached": status == "ok", "codes": [200, 200]})
 
 
 async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change() -> None:
@@ -214,8 +223,32 @@ async def test_rule_8_evidence_that_shows_nothing_is_refused(
     assert why in refusal(await show(*entries, outcome=outcome))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "check", "why"),
+    [
+        ("passed", "", "Give `check`: what of the result must be true. The result's facts: reached; codes[]."),
+        ("passed", "!reached", "the check is false, so the outcome is not passed"),
+        ("failed", "reached", "the check is true, so the outcome is not failed"),
+        ("passed", "codes[0]", "not true or false"),
+        ("passed", "codes[", "no JMESPath"),
+    ],
+)
+async def test_rule_8_the_check_decides_and_not_the_words(outcome: str, check: str, why: str) -> None:
+    assert why in refusal(await show(probe(), outcome=outcome, check=check))
+
+
+async def test_rule_8_evidence_keeps_its_probe_so_that_anyone_can_run_it_again() -> None:
+    asked = replied(ProposedCall("e1", "http_probe", {"url": "http://hello.lab/"}), by=QA)
+    (entry,) = (await show(log.TurnStarted(2, QA, "2-0"), asked, probe())).entries
+    assert isinstance(entry, log.EvidenceRecorded)
+    evidence = entry.evidence
+    assert (evidence.tool, evidence.arguments) == ("http_probe", {"url": "http://hello.lab/"})
+    assert evidence.check == "reached"
+
+
 async def test_rule_8_a_failed_probe_shows_that_something_does_not_hold() -> None:
     assert (await show(probe(status="failed"), outcome="failed")).result.status == "ok"
+    assert (await show(probe(status="failed"), outcome="failed", check="")).result.status == "ok"
 
 
 async def test_rule_8_unverifiable_needs_no_result_and_names_none() -> None:
@@ -230,10 +263,14 @@ async def test_evidence_for_no_criterion_is_refused() -> None:
 
 async def test_rule_8_recorded_evidence_counts_until_the_next_change() -> None:
     state = folded(planned("they run"), probe())
-    done = await use("record_evidence", state, QA, criterion=1, outcome="passed", result="e1", words="seen")
+    done = await use(
+        "record_evidence", state, QA, criterion=1, outcome="passed", result="e1", check="reached", words="seen"
+    )
     for entry in logged((*done.entries, returned("c1", "terraform_apply", changed=True)), start=state.ordinal + 1):
         state = applied(state, entry)
-    again = await use("record_evidence", state, QA, criterion=1, outcome="passed", result="e1", words="seen")
+    again = await use(
+        "record_evidence", state, QA, criterion=1, outcome="passed", result="e1", check="reached", words="seen"
+    )
     assert "older than the last change" in refusal(again)
 
 
