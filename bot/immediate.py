@@ -148,7 +148,8 @@ class Desk:
             await self._outbox.put(Post(key, asked.thread, WATCHBILL, Private(asked.user, text)))
         if asked.clear:
             return
-        count = await self._leases.raise_stop(lane, asked.user)
+        press = f"{asked.reply.message_ts}/{asked.reply.trigger}/{asked.user}"
+        count = await self._leases.raise_stop(lane, press)
         for request in await self._gate.cancel_all(asked.thread, "STOP was pressed"):
             await self._outbox.put(Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request)))
         if mission is not None:

@@ -20,7 +20,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Everything the operator can set. Every name is an environment variable with the prefix WATCHBILL_."""
 
-    model_config = SettingsConfigDict(env_prefix="WATCHBILL_", env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="WATCHBILL_", env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     estate: str = Field(
         "home", pattern=r"^[a-z][a-z0-9-]{0,30}$", description="Name of the estate this crew looks after."

@@ -99,6 +99,7 @@ class MemoryLeases:
 
     def __init__(self) -> None:
         self.counts: dict[LaneKey, int] = {}
+        self.pressed: set[str] = set()
 
     async def acquire(self, lane: LaneKey, holder: str, ttl_s: float) -> Token | None:
         return Token(lane, 1, holder)
@@ -109,8 +110,9 @@ class MemoryLeases:
     async def release(self, token: Token) -> None:
         return None
 
-    async def raise_stop(self, lane: LaneKey, by: UserId) -> int:
-        self.counts[lane] = self.counts.get(lane, 0) + 1
+    async def raise_stop(self, lane: LaneKey, once: str) -> int:
+        self.counts[lane] = self.counts.get(lane, 0) + (once not in self.pressed)
+        self.pressed.add(once)
         return self.counts[lane]
 
     async def stops(self, lane: LaneKey) -> int:

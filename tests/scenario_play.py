@@ -273,7 +273,8 @@ class Player:
             ts = f"1700000000.{self.said * 20_000 + 100:06d}"
         thread = replace(THREAD, ts=ts) if step.line else THREAD
         to = tuple(step.to) if step.to is not None else mentioned
-        said = Said(thread, ts, user, text, to, in_thread=thread.ts != ts, edited=step.edited)
+        said = Said(thread, ts, user, text, to, in_thread=thread.ts != ts,
+                    edited_at=f"1700001{self.said:03d}.000100" if step.edited else "")  # fmt: skip
         await self.house.store.inbox.put_said(said, delay_s=0.1)
 
     def reply(self, user: UserId) -> Reply:

@@ -23,7 +23,8 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Said:
     """A human's message. `to` are the persona names (and "watchbill") that it mentions, first mention first, as
-    facts merged over the apps that received it. `edited` is true when the text of an earlier message changed.
+    facts merged over the apps that received it. `edited_at` is Slack's time of the edit that changed the text of an earlier
+    message, or "".
     """
 
     thread: Thread
@@ -32,8 +33,12 @@ class Said:
     text: str
     to: tuple[str, ...]
     in_thread: bool
-    edited: bool = False
+    edited_at: str = ""
     kind: Literal["said"] = "said"
+
+    @property
+    def edited(self) -> bool:
+        return bool(self.edited_at)
 
 
 @dataclass(frozen=True, slots=True)

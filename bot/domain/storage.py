@@ -17,7 +17,6 @@ from bot.domain.ids import (
     RequestId,
     Thread,
     Token,
-    UserId,
 )
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry, Logged, MissionOpened
@@ -140,8 +139,10 @@ class Leases(Protocol):
 
     async def release(self, token: Token) -> None: ...
 
-    async def raise_stop(self, lane: LaneKey, by: UserId) -> int:
-        """Count a STOP. Consuming an approval and `stops` see it at once. Returns how many there are."""
+    async def raise_stop(self, lane: LaneKey, once: str) -> int:
+        """Count a STOP. Consuming an approval and `stops` see it at once. Returns how many there are. `once` names the
+        press: served again, it is counted once, for a second STOP forces.
+        """
         ...
 
     async def stops(self, lane: LaneKey) -> int: ...

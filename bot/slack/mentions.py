@@ -1,6 +1,7 @@
 """What a person typed, out of Slack's wire text: entities and tokens undone, and who of the crew is addressed."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,8 +10,10 @@ _TOKEN = re.compile(
 )
 _QUOTE_LINE = re.compile(r"^(?:&gt;|>)[^\n]*", re.MULTILINE)
 _QUOTE_REST = re.compile(r"^(?:&gt;|>){3}.*", re.MULTILINE | re.DOTALL)
-_ONLY_STOP = re.compile(r"(?:stop[\s.!,]*)+", re.IGNORECASE)
-_ONLY_CLEAR = re.compile(r"clear[\s.!]*", re.IGNORECASE)
+_SIGNS = re.compile(r":[\w+-]+:|[^\w`<>]|_")  # emoji by name, marks of formatting, punctuation: what no word has
+# A message of these words only, one of them STOP, means the crew: who shouts does not weigh words (rule 5).
+_AROUND_STOP = frozenset({"please", "now", "everyone", "everybody", "everything", "all", "it", "this", "immediately"})
+_LONGEST_WORD = 400  # characters; a message that says only "stop" is short
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,12 @@ class Heard:
     @property
     def word(self) -> str:
         """What the message says if it says only that: "stop" or "clear"; else empty."""
-        bare = self.bare.strip()
-        return "stop" if _ONLY_STOP.fullmatch(bare) else "clear" if _ONLY_CLEAR.fullmatch(bare) else ""
+        if len(self.bare) > _LONGEST_WORD:
+            return ""
+        words = _SIGNS.sub(" ", unicodedata.normalize("NFKC", self.bare)).casefold().split()
+        if "stop" in words and {"stop", *_AROUND_STOP}.issuperset(words):
+            return "stop"
+        return "clear" if words == ["clear"] else ""
 
 
 def hear(wire: str, crew: Crew) -> Heard:

@@ -137,12 +137,12 @@ def _message(message: wire.Message, channel: str, known: Known, *, edited: bool)
     heard = hear(message.text, known.crew)
     user = UserId(message.user)
     in_thread = thread.ts != message.ts
-    change = f"/{message.edited.ts}" if edited and message.edited else ""
-    once = f"message:{known.team}/{channel}/{message.ts}{change}"
+    edited_at = message.edited.ts if edited and message.edited else ""
+    once = f"message:{known.team}/{channel}/{message.ts}{edited_at and f'/{edited_at}'}"
     urgent = _urgent(heard, thread, user, known, message.ts, in_thread=in_thread)
     if urgent is not None:
         return Urgent(urgent, once)
-    return Spoken(Said(thread, message.ts, user, heard.text, heard.to, in_thread, edited))
+    return Spoken(Said(thread, message.ts, user, heard.text, heard.to, in_thread, edited_at))
 
 
 def _urgent(

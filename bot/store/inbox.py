@@ -33,15 +33,14 @@ class RedisInbox:
     async def put_said(self, said: Said, *, delay_s: float) -> Put:
         place = f"{said.thread.team}/{said.thread.channel}"
         known_as = hashlib.sha256(said.text.encode("utf-8", "replace")).hexdigest()
-        said_once = SAID.dump(replace(said, edited=False))
+        said_once = SAID.dump(replace(said, edited_at=""))
         top = "0" if said.in_thread else "1"
-        edited = "1" if said.edited else "0"
         lane = said.thread.lane
         to = ",".join(said.to)
         return cast(
             "Put",
             await self._link.run(
-                lua.PUT_SAID, place, said.ts, said.user, lane, top, edited, to, known_as, said_once,
+                lua.PUT_SAID, place, said.ts, said.user, lane, top, said.edited_at, to, known_as, said_once,
                 round(delay_s * 1000), RUN_LIMIT, KEPT_S * 1000,
             ),
         )  # fmt: skip
@@ -123,7 +122,7 @@ def _item(lane: LaneKey, stored: str) -> Ordered:
     header, _, text = stored.partition("\n")
     if not header:
         return ORDERED.load(text)
-    _, edited, to = header.split("|")
+    _, edited_at, to = header.split("|")
     team, channel, ts = lane.split("/")
     names = tuple(to.split(",")) if to else ()
-    return replace(SAID.load(text), thread=Thread(team, channel, ts), edited=edited == "1", to=names)
+    return replace(SAID.load(text), thread=Thread(team, channel, ts), edited_at=edited_at, to=names)

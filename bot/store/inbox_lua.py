@@ -1,25 +1,26 @@
 """The inbox's scripts.
 
-A lane's item is a header line and JSON. A human message's header is `user|edited|to,to`; other items have none.
+A lane's item is a header line and JSON. A human message's header is `user|edited_at|to,to`; other items have none.
 """
 
 from bot.store.lua import LANES, script
 
 _SAID = """
 local place, ts, user, lane = take(), take(), take(), take()
-local top, edited, to, sha, json = take() == '1', take() == '1', take(), take(), take()
+local top, edit, to, sha, json = take() == '1', take(), take(), take(), take()
 local delay, limit, kept = tonumber(take()), tonumber(take()), take()
 local now = clock()
 local person = place .. '/' .. user
 
-local function remember(of_ts, into, id, its_sha)
+-- `edit`: Slack's time of the edit whose text is known, '' for the first text; a copy of an older edit changes nothing.
+local function remember(of_ts, into, id, its_sha, its_edit)
   local k = p .. 'said:' .. place .. '/' .. of_ts
-  call('HSET', k, 'lane', into, 'id', id, 'sha', its_sha)
+  call('HSET', k, 'lane', into, 'id', id, 'sha', its_sha, 'edit', its_edit)
   call('PEXPIRE', k, kept)
 end
 
 -- One author's messages that have not been heard yet are heard together, when he has paused: they share one due time.
-local function add(into, of_ts, its_sha, its_json, its_to, is_edit)
+local function add(into, of_ts, its_sha, its_json, its_to, edited_at, its_edit)
   local q, from = p .. 'q:' .. into, p .. 'from:' .. into
   local count, first = string.match(call('HGET', from, user) or '', '^(%d+)|(%d+)$')
   local due = math.min(now + delay, (first or now) + limit * delay)
@@ -27,7 +28,7 @@ local function add(into, of_ts, its_sha, its_json, its_to, is_edit)
   if was_due <= now then due = was_due end
   call('HSET', from, user, text((count or 0) + 1) .. '|' .. (first or text(now)))
   call('ZADD', q, text(due), '@' .. user)
-  remember(of_ts, into, store(into, user .. '|' .. (is_edit and '1' or '0') .. '|' .. its_to, its_json), its_sha)
+  remember(of_ts, into, store(into, user .. '|' .. edited_at .. '|' .. its_to, its_json), its_sha, its_edit)
   look_at(into, due)
 end
 
@@ -39,26 +40,27 @@ local function union(old, new)
   return table.concat(out, ',')
 end
 
-local was = call('HMGET', p .. 'said:' .. place .. '/' .. ts, 'lane', 'id', 'sha')
+local was = call('HMGET', p .. 'said:' .. place .. '/' .. ts, 'lane', 'id', 'sha', 'edit')
+local newer = edit ~= '' and edit > (was[4] or '')
 if was[2] and was[2] ~= '' then
   local items = p .. 'items:' .. was[1]
   local item = call('HGET', items, was[2])
-  local changed = edited and was[3] ~= sha
+  local changed = newer and was[3] ~= sha
   if not item then
     if not changed then return 'merged' end
-    add(was[1], ts, sha, json, to, true)
+    add(was[1], ts, sha, json, to, edit, edit)
     return 'new'
   end
-  local by, flag, old_to, old_json = string.match(item, '^([^|]*)|(%d)|([^\\n]*)\\n(.*)$')
+  local by, flag, old_to, old_json = string.match(item, '^([^|]*)|([^|]*)|([^\\n]*)\\n(.*)$')
   local now_to = union(old_to, to)
   if changed and to ~= '' then now_to = to end
   call('HSET', items, was[2], by .. '|' .. flag .. '|' .. now_to .. '\\n' .. (changed and json or old_json))
-  if changed then remember(ts, was[1], was[2], sha) end
+  if newer then remember(ts, was[1], was[2], sha, edit) end
   return 'merged'
 end
 
 if not top then
-  add(lane, ts, sha, json, to, edited and not was[2])
+  add(lane, ts, sha, json, to, was[2] and '' or edit, edit)
   return 'new'
 end
 
@@ -72,7 +74,7 @@ local follows = go[1] and t <= tonumber(go[3]) + gap
 if follows then
   lane, last = go[1], math.max(t, tonumber(go[3]))
 elseif to == '' then
-  remember(ts, '', '', sha)
+  remember(ts, '', '', sha, edit)
   call('ZADD', loose, ts, ts .. '|' .. sha .. '\\n' .. json)
   call('PEXPIRE', loose, 600000)
   return 'ignored'
@@ -80,14 +82,14 @@ else
   call('HSET', run, 'lane', lane, 'first', ts)
 end
 call('ZREMRANGEBYSCORE', loose, ts, ts)
-add(lane, ts, sha, json, to, edited and not was[2])
+add(lane, ts, sha, json, to, was[2] and '' or edit, edit)
 -- what followed this one and arrived before it
 while true do
   local next_ = call('ZRANGE', loose, '(' .. string.format('%.6f', t), string.format('%.6f', last + gap), 'BYSCORE', 'LIMIT', 0, 1)
   if not next_[1] then break end
   call('ZREM', loose, next_[1])
   local its_ts, its_sha, its_json = string.match(next_[1], '^([^|]*)|([^\\n]*)\\n(.*)$')
-  add(lane, its_ts, its_sha, its_json, '', false)
+  add(lane, its_ts, its_sha, its_json, '', '', '')
   last = math.max(last, tonumber(its_ts))
 end
 call('HSET', run, 'last', string.format('%.6f', last))

@@ -1,6 +1,6 @@
 """One holder per lane (rule 1), and the count of STOPs (rule 5)."""
 
-from bot.domain.ids import LaneKey, Token, UserId
+from bot.domain.ids import LaneKey, Token
 from bot.store.connection import Link
 from bot.store.lua import LANES, script
 
@@ -36,9 +36,16 @@ return 1
     again=True,
 )
 
-_STOP = script("""
-return call('HINCRBY', p .. 'stops', take(), 1)
-""")
+_STOP = script(
+    """
+local lane, once = take(), take()
+if not call('SET', p .. 'once:stop:' .. once, '1', 'NX', 'PX', '604800000') then
+  return tonumber(call('HGET', p .. 'stops', lane) or 0)
+end
+return call('HINCRBY', p .. 'stops', lane, 1)
+""",
+    again=True,
+)
 
 
 class RedisLeases:
@@ -55,8 +62,8 @@ class RedisLeases:
     async def release(self, token: Token) -> None:
         await self._link.run(_RELEASE, token.lane, proof_of(token), token.number)
 
-    async def raise_stop(self, lane: LaneKey, by: UserId) -> int:  # noqa: ARG002 - who pressed stands in the mission log
-        return int(await self._link.run(_STOP, lane))
+    async def raise_stop(self, lane: LaneKey, once: str) -> int:
+        return int(await self._link.run(_STOP, lane, once))
 
     async def stops(self, lane: LaneKey) -> int:
         return int(await self._link.read("HGET", f"{self._link.prefix}stops", lane) or 0)

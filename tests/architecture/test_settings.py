@@ -13,6 +13,14 @@ def test_env_example_is_up_to_date() -> None:
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == example(), "run: python -m bot settings --write"
 
 
+def test_a_copied_env_example_changes_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # its paths are relative to the project, where the program is started
+    copied, none = (Settings(_env_file=file) for file in (".env.example", None))  # pyright: ignore[reportCallIssue] # pydantic-settings takes it
+    for name in Settings.model_fields:
+        set_, default = getattr(copied, name), getattr(none, name)
+        assert (set_.resolve(), name) == (default.resolve(), name) if isinstance(default, Path) else set_ == default
+
+
 def test_every_setting_has_a_meaning() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 

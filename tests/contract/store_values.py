@@ -24,8 +24,9 @@ def said(text: str = "hello", *, ts: str = TS, user: UserId = ANA, to: tuple[str
     return Said(Thread("T1", "C1", thread or ts), ts, user, text, to, in_thread=bool(thread))
 
 
-def edit(text: str, *, ts: str = TS, to: tuple[str, ...] = (), thread: str = "") -> Said:
-    return replace(said(text, ts=ts, to=to, thread=thread), edited=True)
+def edit(text: str, *, ts: str = TS, to: tuple[str, ...] = (), thread: str = "", number: int = 1) -> Said:
+    """The message's edit of this number, by Slack's time."""
+    return replace(said(text, ts=ts, to=to, thread=thread), edited_at=f"179500{number:04d}.000100")
 
 
 def opened(thread: Thread = THREAD) -> MissionOpened:

@@ -1,5 +1,6 @@
 """A click that is faster than the record of the message it was made on, and one that Slack gives no clear word about."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from bot.answers import Answers, Silent
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.ids import UserId
-from bot.domain.inbound import ModalAsked, Reply, VoteCast
+from bot.domain.inbound import ModalAsked, Reply, StopAsked, VoteCast
 from bot.domain.posts import ApprovalCard, Post
 from bot.domain.storage import Sent
 from bot.immediate import Desk
@@ -123,3 +124,13 @@ async def test_rule_12_no_answer_in_the_end_is_nobody(fault: dict[str, object], 
         await lab.fault("fail", method="users.info", **fault)
         assert await Standing(connection.identities, FakeClock()).standing(UserId(LAB_BO)) == ("unknown", "")
         assert len(await lab.calls("users.info")) == asked
+
+
+async def test_rule_5_one_press_of_stop_that_is_served_twice_does_not_force(store: Store, tmp_path: Path) -> None:
+    front = Front(store, tmp_path)
+    pressed = StopAsked(THREAD, BO, Reply(THREAD.team, THREAD.channel, THREAD.ts, BO, "trigger 1", message_ts="5.0"))
+    for _ in range(2):  # its worker died before it was done with it
+        await front.desk.serve(pressed)
+    assert await store.leases.stops(THREAD.lane) == 1
+    await front.desk.serve(replace(pressed, reply=replace(pressed.reply, trigger="trigger 2")))
+    assert await store.leases.stops(THREAD.lane) == 2

@@ -175,7 +175,7 @@ async def test_rule_13_what_keeps_a_call_from_running(store: Store) -> None:
     await asyncio.sleep(0.02)
     assert await consume(asked, token, stops=0, start_within_s=0.01) == "too_late"
     assert await consume(replace(asked, id=RequestId("none")), token, stops=0, start_within_s=300) == "not_approved"
-    await store.leases.raise_stop(LANE, ANA)
+    await store.leases.raise_stop(LANE, "press")
     assert await consume(asked, token, stops=0, start_within_s=300) == "stopped"  # rule 5
     assert await store.approvals.executing(THREAD) == []
     assert await consume(asked, token, stops=1, start_within_s=300) == ""

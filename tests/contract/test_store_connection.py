@@ -185,8 +185,8 @@ async def test_what_the_server_refuses_is_unavailable_and_not_stored(server: Emb
 
 async def test_scripts_are_loaded_where_they_are_missing(server: EmbeddedServer) -> None:
     store = over(await connect(server.url, "wb:"))
-    for _ in range(2):
-        await asyncio.gather(*(store.leases.raise_stop(LANE, ANA) for _ in range(20)))
+    for some in range(2):
+        await asyncio.gather(*(store.leases.raise_stop(LANE, f"{some} {n}") for n in range(20)))
         async with told(server, "SCRIPT FLUSH"):
             pass
     assert await store.leases.stops(LANE) == 40

@@ -141,12 +141,27 @@ async def test_an_edit_of_a_handled_message_counts_only_if_its_text_differs(stor
     await consume(store)
     assert await store.inbox.put_said(edit("two VMs", to=ARCH), delay_s=0) == "merged"  # a link unfurled
     assert await waiting(store) == []
-    assert await store.inbox.put_said(edit("three VMs", to=ARCH), delay_s=0) == "new"
-    assert await store.inbox.put_said(edit("three VMs", to=ARCH), delay_s=0) == "merged"  # the other apps
-    assert await waiting(store) == [edit("three VMs", to=ARCH)]
+    changed = edit("three VMs", to=ARCH, number=2)
+    assert await store.inbox.put_said(changed, delay_s=0) == "new"
+    assert await store.inbox.put_said(changed, delay_s=0) == "merged"  # the other apps
+    assert await waiting(store) == [changed]
     await consume(store)
-    assert await store.inbox.put_said(edit("three VMs", to=ARCH), delay_s=0) == "merged"
-    assert await store.inbox.put_said(edit("two VMs", to=ARCH), delay_s=0) == "new"
+    assert await store.inbox.put_said(changed, delay_s=0) == "merged"
+    assert await store.inbox.put_said(edit("two VMs", to=ARCH, number=3), delay_s=0) == "new"
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["waits", "was heard"])
+async def test_rule_4_a_late_copy_of_an_older_edit_changes_nothing(store: Store, *, heard: bool) -> None:
+    await store.inbox.put_said(said("three VMs", to=ARCH), delay_s=0)
+    if heard:
+        await consume(store)
+    four, five = edit("FOUR", to=ARCH, number=4), edit("FIVE", to=ARCH, number=5)
+    for one in (four, five, four):
+        await store.inbox.put_said(one, delay_s=0)
+    assert await texts(store) == ["FIVE"]
+    await consume(store)
+    assert await store.inbox.put_said(four, delay_s=0) == await store.inbox.put_said(five, delay_s=0) == "merged"
+    assert await waiting(store) == []
 
 
 async def test_an_edit_of_a_joined_line_stays_in_its_lane(store: Store) -> None:
@@ -163,7 +178,7 @@ async def test_an_edit_of_a_joined_line_stays_in_its_lane(store: Store) -> None:
 async def test_an_edit_that_adds_a_mention_to_an_ignored_message_is_a_new_message(store: Store) -> None:
     await store.inbox.put_said(said("three VMs"), delay_s=0)
     assert await store.inbox.put_said(edit("three VMs, please"), delay_s=0) == "ignored"
-    assert await store.inbox.put_said(edit("@Architect three VMs", to=ARCH), delay_s=0) == "new"
+    assert await store.inbox.put_said(edit("@Architect three VMs", to=ARCH, number=2), delay_s=0) == "new"
     assert await waiting(store) == [said("@Architect three VMs", to=ARCH)]
 
 

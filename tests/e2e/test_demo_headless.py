@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from deploy.lab.stack import Lab
+from tests.e2e.killed_lab import approving, ask, lab_in, say, until, words
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 280
 
@@ -41,7 +44,15 @@ def test_rule_8_one_message_becomes_machines_with_evidence(provider: str) -> Non
     assert result["cost_usd"] > 0
 
 
-def test_rule_8_a_machine_destroyed_behind_its_back_is_noticed_when_the_evidence_is_probed_again(tmp_path: Path) -> None:
+def whispers(lab: Lab) -> str:
+    """What was shown to ana only."""
+    shown = lab.call("slack", f"/lab/ephemerals?as={lab.slack['people']['ana']['id']}")["messages"]
+    return "\n".join(str(one) for one in shown)
+
+
+def test_rule_8_a_machine_destroyed_behind_its_back_is_noticed_when_the_evidence_is_probed_again(
+    tmp_path: Path,
+) -> None:
     with lab_in(tmp_path) as lab:
         lab.start_program("first")
         ts = ask(lab)

@@ -32,6 +32,7 @@ class Settling(RuleBasedStateMachine):
         self.ran: list[RequestId] = []
         self.wrong: list[str] = []
         self.number = 0
+        self.presses = 0
         self.settling: RequestId | None = None
         self.house.apply.on_run = self._note
         self._loop = asyncio.new_event_loop()
@@ -161,7 +162,8 @@ class Settling(RuleBasedStateMachine):
 
     @rule()
     def stop(self) -> None:
-        self._do(self.house.leases.raise_stop(THREAD.lane, ANA))
+        self.presses += 1
+        self._do(self.house.leases.raise_stop(THREAD.lane, f"press {self.presses}"))
         self._do(self.house.gate.cancel_all(THREAD, "STOP was pressed"))
 
     @rule(pin=st.integers(3, 4))

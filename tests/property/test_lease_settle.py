@@ -164,7 +164,7 @@ class LeaseAndSettle(RuleBasedStateMachine):
 
     @rule()
     def stop(self) -> None:
-        self.stops = self.runner.run(self.store.leases.raise_stop(LANE, ANA))
+        self.stops = self.runner.run(self.store.leases.raise_stop(LANE, f"press {self.stops}"))
 
     @precondition(lambda self: bool(self.requests))
     @rule(which=st.integers(0, 50), worker=WORKERS, seen=st.booleans(), racers=st.integers(1, 3))

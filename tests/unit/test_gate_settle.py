@@ -211,7 +211,7 @@ async def test_rule_5_stop_before_the_run_cancels_it(house: House) -> None:
 
 async def test_rule_5_a_stop_that_the_worker_has_not_seen_yet_stops_the_consumption(house: House) -> None:
     request = await house.approved(BO)
-    await house.leases.raise_stop(THREAD.lane, BO)
+    await house.leases.raise_stop(THREAD.lane, "press")
     answer = await house.settle(request)
     assert (answer.request.status, house.apply.ran) == ("cancelled", 0)
     assert "execution.refused" in house.audit.kinds()

@@ -154,7 +154,7 @@ async def test_rule_5_after_stop_nothing_new_starts_and_nothing_is_asked(house: 
 
 
 async def test_rule_5_a_stop_while_the_request_is_made_cancels_it(house: House) -> None:
-    house.approvals.after_create = lambda: house.leases.raise_stop(THREAD.lane, BO)
+    house.approvals.after_create = lambda: house.leases.raise_stop(THREAD.lane, "press")
     answer = await house.propose()
     assert isinstance(answer, Refused)
     assert [request.status for request in house.approvals.requests.values()] == ["cancelled"]

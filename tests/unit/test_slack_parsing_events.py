@@ -149,7 +149,27 @@ def test_rule_4_an_edit_counts_only_if_its_text_differs() -> None:
     assert parse(changed("a", "b", user="U0QA"), KNOWN, "architect") == Dropped("own_post")
 
 
-@pytest.mark.parametrize("text", ["STOP", "stop", " Stop. ", "<@U0ARCHITECT> stop", "@Builder STOP!", "STOP stop"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP",
+        "stop",
+        " Stop. ",
+        "<@U0ARCHITECT> stop",
+        "@Builder STOP!",
+        "STOP stop",
+        "*STOP*",
+        "_STOP_",
+        "~stop~",
+        "Stop 🛑",
+        "STOP :octagonal_sign:",
+        "please stop",
+        "STOP everyone",
+        "STOP\nnow",
+        "ＳＴＯＰ",
+        "stop, now!",
+    ],
+)
 def test_rule_5_stop_in_a_thread_is_urgent(text: str) -> None:
     parsed = heard(text, thread_ts="99.000001")
     assert isinstance(parsed, Urgent)
@@ -159,7 +179,21 @@ def test_rule_5_stop_in_a_thread_is_urgent(text: str) -> None:
     assert parsed.once == f"message:{TEAM}/{CHANNEL}/100.000001"
 
 
-@pytest.mark.parametrize("text", ["stop the VM", "don't stop", "`stop`", "full stop", "STOP\nnow", "please stop"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stop the VM",
+        "don't stop",
+        "`stop`",
+        "full stop",
+        "STOP\nand plan again",
+        "stop the apply",
+        "is it ok to stop",
+        "STOP 7",
+        "stop не надо",
+        "🛑",
+    ],
+)
 def test_a_sentence_with_stop_is_no_stop(text: str) -> None:
     assert said(text, thread_ts="99.000001").text == text
 
