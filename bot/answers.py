@@ -7,6 +7,7 @@ from datetime import datetime
 from bot.agents.persona import Persona
 from bot.bills import bill_of, costs_of_agents, costs_of_missions, record_of
 from bot.cards import Titles
+from bot.details import details_of
 from bot.domain.approvals import ApprovalRequest, Ran
 from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
@@ -119,7 +120,7 @@ class Answers:
             return Private(user, NO_MISSION)
         rows = (_mission_row(state, self._titles) for state in states)
         heads = ("mission", "state", "criteria", "spent", "asked for")
-        return Private(user, f"The last {len(states)} missions.", (heads, *rows), title="Missions")
+        return Private(user, f"{_missions(len(states))}, newest first.", (heads, *rows), title="Missions")
 
     async def _verify(self, asked: Commanded) -> Private:
         user, state = asked.reply.user, await self._meant(asked)
@@ -144,7 +145,7 @@ class Answers:
         if not states:
             return Private(user, NO_MISSION)
         whole = sum(state.spend.usd for state in states)
-        text = f"The last {len(states)} missions: ${whole:.2f}. “cost 7” has mission 7 by agent."
+        text = f"{_missions(len(states))}: ${whole:.2f}. “cost 7” has mission 7 by agent."
         return Private(user, text, costs_of_missions(states), title="Cost")
 
     async def _record(self, asked: Commanded) -> Private:
@@ -182,6 +183,11 @@ class Answers:
         numbers = (await self._journal.missions(running=False))[:MISSIONS_SHOWN]
         return [state for state in [await self._state(number) for number in numbers] if state is not None]
 
+    async def details(self, mission: MissionId) -> tuple[str, str]:
+        """Summary and details of a mission, for the form behind its card; ("", "") where there is none."""
+        state = await self._state(mission)
+        return (_summary(state, self._titles), details_of(state, self._titles)) if state else ("", "")
+
     async def _state(self, mission: MissionId) -> Mission | None:
         kept = await self._journal.kept(mission)
         entries = await self._journal.read(mission, kept.last) if kept else await self._journal.read(mission)
@@ -197,6 +203,10 @@ class Answers:
     def _crew(self, asked: Commanded) -> Private:
         rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())
         return Private(asked.reply.user, "Who is here.", (("agent", "does", "model", "may use"), *rows), title="Crew")
+
+
+def _missions(count: int) -> str:
+    return "1 mission" if count == 1 else f"{count} missions"
 
 
 def _nobody(asked: Commanded, estate: str, now: datetime) -> Mission:

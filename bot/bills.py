@@ -55,7 +55,7 @@ def _use(spend: Spend) -> tuple[str, str]:
 
 
 def _usd(usd: float) -> str:
-    return f"${usd:.2f}"
+    return f"${usd:.3f}" if 0 < usd < 0.1 else f"${usd:.2f}"
 
 
 def _bar(part: float, most: float) -> str:

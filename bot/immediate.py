@@ -7,7 +7,7 @@ from bot.answers import Answers
 from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
 from bot.domain.calls import ToolResult
-from bot.domain.ids import RequestId, Thread, UserId
+from bot.domain.ids import MissionId, RequestId, Thread, UserId
 from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
 from bot.domain.people import Role
 from bot.domain.ports import People
@@ -129,9 +129,12 @@ class Desk:
             await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, shown))
 
     async def _mission_modal(self, asked: ModalAsked) -> Modal | None:
-        shown = await self._answers.answer(Commanded("mission", asked.subject, asked.reply))
-        rows = "\n".join(" · ".join(cell for cell in row if cell) for row in shown.rows[1:])
-        return Modal(asked.reply.trigger, "details", asked.subject, shown.title or "Mission", f"{shown.text}\n\n{rows}")
+        summary, details = await self._answers.details(MissionId(asked.subject))
+        if not summary:
+            return None
+        return Modal(
+            asked.reply.trigger, "details", asked.subject, f"Mission {asked.subject}", f"{summary}\n\n{details}"
+        )
 
     async def _stop(self, asked: StopAsked) -> None:
         lane = asked.thread.lane
@@ -169,7 +172,8 @@ def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:
         return Modal(trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve")
     lines = "\n".join(f"{item.action} {item.name} {item.where} {item.detail}" for item in request.effect.items)
     text = f"{title}\n{lines}\n\ndigest {request.digest}\npolicy {request.policy_version}"
-    return Modal(trigger, "details", request.id, f"Request {request.short}", f"{text}\n\n{request.prepared.full_text}")
+    name = f"Request {request.short}"
+    return Modal(trigger, "details", request.id, name, text, code=request.prepared.full_text)
 
 
 def _place(reply: Reply) -> Thread:

@@ -153,6 +153,7 @@ class Modal:
     label: str = ""
     submit: str = ""
     optional: bool = False
+    code: str = ""  # under the text, as it stands
     to: UserId | None = None  # who pressed: told to press again where the trigger has expired
     kind: Literal["modal"] = "modal"
 

@@ -14,6 +14,8 @@ MOST_BLOCKS = 45
 MOST_MESSAGES = 4
 MOST_FALLBACK = 3_900  # chat.update refuses more than 4,000 without blocks
 MOST_ON_BUTTON = 75
+MOST_ROWS = 60
+MOST_IN_CELL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,13 @@ class Lines:
 @dataclass(frozen=True, slots=True)
 class Code:
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The first row is the head. Slack takes one table a message, of at most 100 rows."""
+
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class Buttons:
     row: tuple[Button, ...]
 
 
-Part = Lines | Code | Quote | Buttons
+Part = Lines | Code | Table | Quote | Buttons
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,8 @@ def _messages(parts: Sequence[Part]) -> Iterator[Message]:
     for part in parts:
         for piece in _pieces(part):
             weight = _weight(piece)
-            if taken and (weight > room or len(taken) >= MOST_BLOCKS):
+            second = isinstance(piece, Table) and any(isinstance(one, Table) for one in taken)
+            if taken and (weight > room or second or len(taken) >= MOST_BLOCKS):
                 yield _message(taken)
                 taken, room = [], MOST_IN_MESSAGE
             taken.append(piece)
@@ -117,12 +127,33 @@ def _pieces(part: Part) -> Iterator[Part]:
         case Code():
             for group in _grouped([(Text(row),) for row in visible(part.text).split("\n")]):
                 yield Code("\n".join("".join(span.text for span in row if isinstance(span, Text)) for row in group))
+        case Table():
+            yield from _tables(part)
         case Lines():
             for group in _grouped(part.lines):
                 yield Lines(group)
         case Quote():
             for group in _grouped(part.lines):
                 yield Quote(group)
+
+
+def _tables(whole: Table) -> Iterator[Table]:
+    """As many rows as fit one message, each time under the same head."""
+    head, *rows = [tuple(cut(visible(cell).replace("\n", " "), MOST_IN_CELL) for cell in row) for row in whole.rows]
+    group: list[tuple[str, ...]] = []
+    for row in rows:
+        if group and (len(group) >= MOST_ROWS or _weight(Table((head, *group, row))) > MOST_IN_MESSAGE):
+            yield Table((head, *group))
+            group = []
+        group.append(row)
+    yield Table((head, *group))
+
+
+def _columns(table: Table) -> str:
+    """For places that show no tables: columns under each other, as wide as their longest cell."""
+    cells = [[cut(cell, 60) for cell in row] for row in table.rows]
+    widths = [max((len(row[at]) for row in cells if at < len(row)), default=0) for at in range(max(map(len, cells)))]
+    return "\n".join("  ".join(cell.ljust(widths[at]) for at, cell in enumerate(row)).rstrip() for row in cells)
 
 
 def _grouped(lines: Iterable[Line]) -> Iterator[tuple[Line, ...]]:
@@ -167,6 +198,8 @@ def _weight(piece: Part) -> int:
     match piece:
         case Code():
             return len(piece.text)
+        case Table():
+            return sum(len(cell) + 1 for row in piece.rows for cell in row)
         case Lines() | Quote():
             return sum(length(one) + 1 for one in piece.lines)
         case Buttons():
@@ -186,6 +219,9 @@ def _block(piece: Part, block_id: str) -> Block:
         case Code():
             text: Block = {"type": "text", "text": visible(piece.text) or " "}
             inside: Block = {"type": "rich_text_preformatted", "elements": [text]}
+        case Table():
+            rows = [[{"type": "raw_text", "text": cell or " "} for cell in row] for row in piece.rows]
+            return {"type": "table", "block_id": block_id, "rows": rows}
         case Quote():
             inside = section(piece.lines) | {"type": "rich_text_quote"}
         case Buttons():
@@ -205,6 +241,8 @@ def _fallback(piece: Part) -> str:
             return plain(piece.lines)
         case Code():
             return escape(piece.text)
+        case Table():
+            return escape(_columns(piece))
         case Quote():
             return plain(piece.lines)
         case Buttons():
@@ -220,6 +258,8 @@ def _typed(part: Part) -> str:
             )
         case Code():
             return part.text
+        case Table():
+            return _columns(part)
         case Buttons():
             return ""
 

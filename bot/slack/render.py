@@ -17,13 +17,14 @@ from bot.domain.posts import (
     Speech,
 )
 from bot.slack import markup
-from bot.slack.layout import Button, Buttons, Code, Laid, Lines, Message, Part, lay, lay_one
+from bot.slack.layout import Button, Buttons, Laid, Lines, Message, Part, Table, lay, lay_one
 from bot.slack.render_approval import approval_parts
 from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, visible
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
 LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
-MOST_IN_VIEW = 30  # sections; Slack takes 100 blocks and 250 kB of a view
+MOST_IN_VIEW = 30  # pieces each of text and code; Slack takes 100 blocks and 250 kB of a view
+IN_VIEW_BLOCK = 2_900
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
 
 
@@ -50,13 +51,11 @@ def render(body: Rendered) -> Laid:
 
 def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
     """A view for views.open. It remembers its subject and place; people cannot write there."""
-    chunks = _chunks(visible(modal.text), 2_900)
-    if len(chunks) > MOST_IN_VIEW:
-        chunks = [*chunks[:MOST_IN_VIEW], f"… (cut after {MOST_IN_VIEW * 2.9:.0f} kB)"]
     blocks: list[Block] = [
         {"type": "section", "block_id": f"text{number}", "text": _plain_text(chunk)}
-        for number, chunk in enumerate(chunks)
+        for number, chunk in enumerate(_some(modal.text))
     ]
+    blocks += [_code(chunk, f"code{number}") for number, chunk in enumerate(_some(modal.code)) if modal.code]
     view: Block = {
         "type": "modal",
         "callback_id": modal.action,
@@ -79,6 +78,20 @@ def _one(parts: Sequence[Part]) -> Laid:
     return Laid((lay_one(parts),))
 
 
+def _some(text: str) -> list[str]:
+    """As much as a view takes, in pieces for its blocks."""
+    chunks = _chunks(visible(text), IN_VIEW_BLOCK)
+    if len(chunks) <= MOST_IN_VIEW:
+        return chunks
+    cut_after = f"… (cut after {MOST_IN_VIEW * IN_VIEW_BLOCK // 1000} kB; the file above the card has the whole)"
+    return [*chunks[:MOST_IN_VIEW], cut_after]
+
+
+def _code(text: str, block_id: str) -> Block:
+    inside: Block = {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": text or " "}]}
+    return {"type": "rich_text", "block_id": block_id, "elements": [inside]}
+
+
 def _plain_text(text: str) -> Block:
     return {"type": "plain_text", "text": visible(text) or " ", "emoji": False}
 
@@ -95,7 +108,13 @@ def _input(modal: Modal) -> Block:
 
 
 def _chunks(text: str, most: int) -> list[str]:
-    return [text[at : at + most] for at in range(0, len(text), most)]
+    """Pieces of at most `most` characters, cut at a line's end where there is one."""
+    pieces: list[str] = []
+    while len(text) > most:
+        end = text.rfind("\n", most // 2, most) + 1 or most
+        pieces.append(text[:end].removesuffix("\n"))
+        text = text[end:]
+    return [*pieces, text] if text else pieces
 
 
 def _speech(body: Speech) -> Laid:
@@ -125,16 +144,8 @@ def _private(body: Private) -> list[Part]:
     if lines:
         parts.append(Lines(lines))
     if body.rows:
-        parts.append(Code(_table(body.rows)))
+        parts.append(Table(body.rows))
     return parts or [Lines((line("Nothing to show."),))]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns under each other, as wide as their longest cell."""
-    cells = [[cut(visible(cell).replace("\n", " "), 60) for cell in row] for row in rows]
-    count = max(map(len, cells))
-    widths = [max((len(row[at]) for row in cells if at < len(row)), default=0) for at in range(count)]
-    return "\n".join("  ".join(cell.ljust(widths[at]) for at, cell in enumerate(row)).rstrip() for row in cells)
 
 
 def _mission(body: MissionCard) -> list[Part]:

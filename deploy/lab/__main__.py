@@ -41,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     port = 0 if given.headless else given.port
     options = Options(given.cache, given.scenario, given.provider, port, keep=given.keep)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
     try:
         with running(options, lambda line: print(line, flush=True)) as lab:
             print("lab: the program", flush=True)
-            lab.start_program()
+            lab.start_program(tied=True)
             if given.headless:
                 return play(lab, WHOLE if given.scenario == "whole-cluster" else MISSION, ended)
             lab.call("slack", "/lab/suggestions", [
@@ -73,11 +73,11 @@ WELCOME = """
   Open {url}
 
   Three things to try
-  1. You are ana. Take the suggested mission and send it; watch the thread at the right.
+  1. You are ana, and the mission is written already: press Enter; watch the thread at the right.
   2. When the approval card comes, press Deny… as bo with a reason ("2 GiB is enough"), and see the Builder change course.
   3. Press Approve as ana (you asked for it, so you may not), then as bo. /cluster-status shows the machines.
 
-  Logs: {folder}   Ctrl-C ends everything.
+  Logs: {folder} until the end (--keep FOLDER keeps them)   Ctrl-C ends everything.
 """
 
 if __name__ == "__main__":

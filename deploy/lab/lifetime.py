@@ -45,3 +45,8 @@ async def wait_for_end() -> None:
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, ended.set)
     await ended.wait()
+
+
+if __name__ == "__main__":  # `python -m deploy.lab.lifetime PROGRAM …`: PROGRAM, ended with its parent
+    end_with_parent()
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 # what the lab was told to start

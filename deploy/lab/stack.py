@@ -24,6 +24,7 @@ START_S = 60.0
 END_S = 40.0
 THOUGHT_CANARY = "zq-thought-canary-7f1e"
 SCENARIOS = ROOT / "deploy" / "lab" / "model" / "scenarios"
+TIED = (sys.executable, "-m", "deploy.lab.lifetime")
 MODELS = {"openai": "openai:gpt-6.1-terra", "anthropic": "anthropic:claude-sonnet-5-5"}
 
 Say = Callable[[str], None]
@@ -78,14 +79,16 @@ class Lab:
             return json.load(answer)
 
     def start_program(
-        self, name: str = "program", *arguments: str, module: str = "bot", wait: bool = True
+        self, name: str = "program", *arguments: str, module: str = "bot", wait: bool = True, tied: bool = False
     ) -> subprocess.Popen[bytes]:
-        """`python -m bot run` (or `arguments`) against this lab; waits until it says that it is ready."""
+        """`python -m bot run` (or `arguments`) against this lab; waits until it says that it is ready. `tied`: it gets a
+        SIGTERM when the thread that starts it dies, however that happens.
+        """
         ready = self.folder / f"{name}.ready"
         ready.unlink(missing_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *(arguments or ("run",)), "--ready-file", str(ready)],
+                [*(TIED if tied else ()), sys.executable, "-m", module, *(arguments or ("run",)), "--ready-file", str(ready)],
                 cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.processes[name] = process

@@ -171,12 +171,13 @@ def test_rule_15_text_of_models_and_people_is_only_text(body: Rendered) -> None:
     honest |= {*getattr(body, "who_may", ()), *getattr(body, "requesters", ()), *dict(getattr(body, "approvals", ()))}
     for message in render(body).messages:
         for block in message.blocks:
-            assert block["type"] in ("rich_text", "actions")
+            assert block["type"] in ("rich_text", "actions", "table")
         for element in _leaves(list(message.blocks)):
-            assert element["type"] in ("text", "user", "date", "link", "plain_text", "button")
+            assert element["type"] in ("text", "raw_text", "user", "date", "link", "plain_text", "button")
             if element["type"] == "user":
                 assert element["user_id"] in honest
             assert "evil.lab" not in element.get("url", "") or element["url"].startswith("https://evil.lab")
+            assert not {"\u202e", "\u0007"} & set(element.get("text") or "" if element["type"] == "raw_text" else "")
         for bad in ("<!channel>", "<!everyone>", "\u202e", "\u0007"):
             assert bad not in message.text
         assert "<https" not in message.text
@@ -188,7 +189,7 @@ def _leaves(value: Any) -> list[Any]:
     match value:
         case [*items]:
             return [leaf for item in items for leaf in _leaves(item)]
-        case {"elements": inside}:
+        case {"elements": inside} | {"rows": inside}:
             return _leaves(inside)
         case {"text": {"type": _} as text}:
             return [value, text]

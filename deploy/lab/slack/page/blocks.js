@@ -8,7 +8,7 @@ import { richText } from "./richtext.js";
 
 export function textObject(object) {
   if (!object) return null;
-  return object.type === "mrkdwn" ? mrkdwn(object.text) : plain(object);
+  return object.type === "mrkdwn" ? mrkdwn(object.text) : el("span.as-typed", {}, plain(object));
 }
 
 /** Only this server's own files and data: an address elsewhere becomes a link, so that the page loads nothing from outside. */

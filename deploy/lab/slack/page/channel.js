@@ -13,7 +13,7 @@ function welcome(channel) {
     el("div.faces.big", {}, crew.map((b) => avatar(asWho(b), 44))),
     el("h2", {}, `#${channel?.name || ""} is quiet`),
     el("p", {}, "Write what you want built and mention @Architect. The crew works in the thread below your message; you approve what can hurt. "
-      + "You can be anybody: ask as ana, approve as bo (left, or keys 1 to 4)."),
+      + "You can be anybody: ask as ana, approve as bo. "), el("p", {}, el("span.only-large", {}, "The people are at the left, or keys 1 to 4."), el("span.only-small", {}, "The people are behind the button at the top left.")),
     store.bots.some((b) => b.connections) || store.bots[0]?.connections === undefined ? null
       : el("p.offline", { role: "status" }, "No program is connected yet, so nobody will answer. The dots beside the apps turn green when it is."));
 }
@@ -61,8 +61,15 @@ export class ChannelView {
   /** Missions to start with: cards while the channel is quiet, one line of chips later, nothing while one types. */
   offer() {
     const list = store.suggestions || [];
-    const show = list.length > 0 && this.composer.empty && !this.composer.editing;
+    const show = list.length > 0 && (this.composer.empty || this.composer.input.value === this.prefilled) && !this.composer.editing;
     const quiet = channelMessages(store.channel).length < 3 && !store.thread;
+    if (list.length && quiet && store.ready && !this.prefilled) {
+      this.prefilled = list[0].text; // once: what a newcomer is invited to send
+      if (this.composer.empty && !channelMessages(store.channel).length) {
+        this.composer.set(this.prefilled, true);
+        requestAnimationFrame(() => this.composer.grow()); // its height is known once it is drawn
+      }
+    }
     const stamp = `${show} ${quiet} ${JSON.stringify(list)}`;
     if (stamp === this.offered) return;
     this.offered = stamp;
