@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bot.agents.persona import Persona
 from bot.domain.ids import CallId, Json
-from bot.domain.model import Answered, Heard, Message, Returned
+from bot.domain.model import Answered, Heard, Message, ProposedCall, Returned
 from bot.domain.state import CallRecord, Exchange, HeardItem, Mission, StepItem
 from bot.mission import mark_of
 from bot.policy.untrusted import fence
@@ -19,6 +19,9 @@ SHORT = 240  # characters of an older result that stay beside its reference
 RECENT = 3  # steps whose results stay whole where there is room
 FRAME = "-" * 70  # stands for what the wire puts around a call or a result
 DIGEST = 400  # tokens kept for the list of what was left out
+NOTES = 3  # pieces of knowledge about errors in one context
+NOTE = 2000  # characters of one
+WENT_WRONG = frozenset({"failed", "refused", "interrupted", "unknown_outcome"})
 OWN_WORDS = frozenset(
     {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
 )
@@ -36,23 +39,31 @@ class Cut:
 WHOLE = 1 << 30
 CUTS = (Cut(WHOLE, WHOLE, WHOLE), Cut(WHOLE, WHOLE, SHORT), Cut(2000, 400, SHORT), Cut(SHORT, 80, 0))  # mildest first
 
+Known = Callable[[str, str], str]  # a result's text and its tool → "## Known error" and what helps, or nothing
+
+
+def nothing_known(_text: str, _tool: str) -> str:
+    return ""
+
 
 def tokens_of(text: str) -> int:
     """Estimated tokens."""
     return len(text) // CHARACTERS_PER_TOKEN + 1
 
 
-def build(state: Mission, persona: Persona, titles: Callable[[str], str] = str) -> tuple[Message, ...]:
+def build(
+    state: Mission, persona: Persona, titles: Callable[[str], str] = str, known: Known = nothing_known
+) -> tuple[Message, ...]:
     """The messages of the next model call: the state first, then the exchange, newest last.
 
     The request, its amendments and the criteria are always whole; what does not fit of the rest is cut, oldest first,
-    and the cut is said.
+    and the cut is said. What `known` says about an error stands once, under the first shown result that has it.
     """
     bound = persona.limits.context_tokens - tokens_of(persona.prompt) - persona.limits.answer_tokens // 4
     head = state_text(state, int(bound * STATE_SHARE), titles)
     exchange = state.exchanges.get(persona.name) or Exchange(persona.name, (), frozenset())
     rest = max(bound - tokens_of(head), bound // 4)
-    return (Heard(head), *_exchange(state, exchange, rest))
+    return (Heard(head), *_exchange(state, exchange.items, rest, known))
 
 
 def state_text(state: Mission, bound: int, titles: Callable[[str], str] = str) -> str:
@@ -90,25 +101,52 @@ def result_text(record: CallRecord, most: int = WHOLE) -> str:
     return f"{head}\n{text if own else fence(text, record.tool)}"
 
 
-def _exchange(state: Mission, exchange: Exchange, bound: int) -> list[Message]:
-    """The exchange within `bound` tokens: the newest steps whole where they fit, older ones cut, the oldest counted."""
-    items = list(exchange.items)
+def _exchange(state: Mission, items: Sequence[HeardItem | StepItem], bound: int, known: Known) -> list[Message]:
+    """The exchange within `bound` tokens, with knowledge only where the result that needs it is shown."""
+    messages: list[Message] = []
+    first = 0
+    for _ in range(3):  # what is left out may take a note with it; then the next result with that error gets it
+        notes = _notes(state, items[first:], known)
+        messages, start = _fitted(state, items, bound, notes)
+        if not notes or start <= first:
+            return messages
+        first = start
+    return messages
+
+
+def _notes(state: Mission, items: Sequence[HeardItem | StepItem], known: Known) -> dict[str, str]:
+    """What is known about the errors among `items`, by the call that first met each; the newest NOTES of them."""
+    notes: dict[str, str] = {}
+    for call in (call for item in items if isinstance(item, StepItem) for call in item.calls):
+        record = state.results.get(CallId(call.id))
+        if record is not None and record.status in WENT_WRONG:
+            note = known(record.text, record.tool)[:NOTE]
+            if note and note not in notes.values():
+                notes[call.id] = note
+    return dict(list(notes.items())[-NOTES:])
+
+
+def _fitted(
+    state: Mission, items: Sequence[HeardItem | StepItem], bound: int, notes: Mapping[str, str]
+) -> tuple[list[Message], int]:
+    """The newest steps whole where they fit, older ones cut, the oldest counted; and the place of the first shown."""
     kept: list[list[Message]] = []
-    left = bound - DIGEST
+    left, start = bound - DIGEST, 0
     for age, item in enumerate(reversed(items)):
-        forms = (_messages(state, item, cut) for cut in (CUTS if age < RECENT else CUTS[1:]))
+        forms = (_messages(state, item, cut, notes) for cut in (CUTS if age < RECENT else CUTS[1:]))
         messages = next((form for form in forms if _cost(form) <= left), None)
         if messages is None and kept:
-            kept.append([Heard(_digest(state, items[: len(items) - age]))])
+            start = len(items) - age
+            kept.append([Heard(_digest(state, items[:start]))])
             break
-        messages = _messages(state, item, CUTS[-1]) if messages is None else messages
+        messages = _messages(state, item, CUTS[-1], notes) if messages is None else messages
         kept.append(messages)
         left -= _cost(messages)
     flat = [message for messages in reversed(kept) for message in messages]
-    return flat or [Heard("Go on.")]
+    return flat or [Heard("Go on.")], start
 
 
-def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut) -> list[Message]:
+def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut, notes: Mapping[str, str]) -> list[Message]:
     match item:
         case HeardItem(text):
             return [Heard(f"## Your task\n{_cut(text, cut.words)}")]
@@ -117,7 +155,7 @@ def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut) -> list[Mess
         case StepItem(text, calls):
             shown = tuple(replace(call, arguments=_cut_all(call.arguments, cut.arguments)) for call in calls)
             answered = Answered(_cut(text, cut.words), shown)
-            return [answered, *(_result(state, call.id, call.tool, cut.result) for call in calls)]
+            return [answered, *(_result(state, call, cut.result, notes.get(call.id, "")) for call in calls)]
 
 
 def _cut(text: str, most: int) -> str:
@@ -139,11 +177,14 @@ def _cut_all(arguments: Mapping[str, Json], most: int) -> Mapping[str, Json]:
     return {key: shown(item) for key, item in arguments.items()}
 
 
-def _result(state: Mission, call: str, tool: str, most: int) -> Returned:
-    record = state.results.get(CallId(call))
+def _result(state: Mission, call: ProposedCall, most: int, note: str) -> Returned:
+    record = state.results.get(CallId(call.id))
     if record is None:
-        return Returned(call, f"[result {call}] {tool} interrupted\nNo result was kept.", failed=True)
-    return Returned(call, result_text(record, most), failed=record.status not in {"ok", "held"})
+        return Returned(call.id, f"[result {call.id}] {call.tool} interrupted\nNo result was kept.", failed=True)
+    text = result_text(record, most)
+    # The note is the house's own text: outside the fence, and not where the result itself is no longer shown.
+    text = f"{text}\n{note}" if note and most else text
+    return Returned(call.id, text, failed=record.status not in {"ok", "held"})
 
 
 def _digest(state: Mission, items: Sequence[HeardItem | StepItem]) -> str:

@@ -53,9 +53,8 @@ def signature_of(text: str, tool: str = "", known: Knows | None = None) -> Signa
             return NOTHING
         cores = [first]
     family = family_of(tool) or found.form
-    knowledge = None
-    if known is not None and found.form:
-        knowledge = next((name for core in cores if (name := known.fitting(core, family))), None)
+    fits = (known.fitting(core, family) for core in cores) if known is not None else ()
+    knowledge = next((name for name in fits if name), None)
     return Signature(_key(family, cores), cores[0][:WORDS], knowledge, found.form)
 
 
