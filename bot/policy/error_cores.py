@@ -123,6 +123,11 @@ PLAIN = re.compile(
     r"no route to host|mismatch|skew|undefined|syntax|does not exist|exceeded|not running|no quorum|rejected|"
     r"missing|still running|isn't running|read-only|insufficient|untolerated)\b",
 )
+WEAKER = re.compile(  # words that also stand in lines about something else: looked for only where none of the above is
+    r"\b(?:does not|did not|must (?:be|not)|not valid|not a|too (?:large|long|small|short|old|many)|lost|crash(?:ed)?|"
+    r"violat(?:es|ion)|incompatible|unsupported|illegal|broken|abort|segfault|undeclared|unexpected|forbidden|unauthorized|"
+    r"unhealthy|inactive|fail(?:s|ing)?|wrong|offline|unresolved|blocked|exited)\b"
+)
 HEADLINE = re.compile(r"(?:\((?:exit|code|rc)\b[^)\n]{0,40}\)|failed|validate|run)[:.]?$", re.IGNORECASE)
 NONE_OF_THEM = re.compile(
     r"\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b(?:errors?|failed|unreachable)[=:] ?0\b", re.IGNORECASE
@@ -131,17 +136,19 @@ NONE_OF_THEM = re.compile(
 
 def _plain(text: str) -> Iterator[str]:
     """The first line that says that something is wrong; a headline only where nothing more telling follows."""
+    lower = text.translate(LOWER)
     headline = ""
-    for line in islice(_lines(PLAIN, text, text.translate(LOWER)), 200):
-        if NONE_OF_THEM.search(line):
-            continue
-        if HEADLINE.search(line):
+    for sign in (PLAIN, WEAKER):
+        for line in islice(_lines(sign, text, lower), 200):
+            if NONE_OF_THEM.search(line):
+                continue
+            if not HEADLINE.search(line):
+                yield line
+                return
             headline = headline or line
-            continue
-        yield line
-        return
-    if headline:
-        yield headline
+        if headline:
+            yield headline
+            return
 
 
 def _ansible(text: str) -> Iterator[str]:
@@ -162,7 +169,8 @@ FORMS: Sequence[tuple[str, Callable[[str], Iterator[str]]]] = (
     ("terraform", terraform_errors),
     ("python", _python),
     ("ssh", _of(
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|Permission denied \((?:publickey|password)|"
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|Host key for server |"
+        r"Permission denied \((?:publickey|password)|"
         r"ssh: connect to host|ssh: Could not resolve|kex_exchange_identification|Too many authentication failures|"
         r"sudo: a (?:terminal|password) is required|sudo: no tty present")),
     ("proxmox", _of(

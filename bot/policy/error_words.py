@@ -58,6 +58,11 @@ CHANGES: tuple[Change, ...] = (
     _change(r"(?<![\w<])(?:~|\.{1,2})?/(?:[^\s:,;()\[\]{}<>=|]{1,400})", "<path>"),
     _change(rf"(?<![\w<./-])[\w@.-]{{1,80}}(?:/[\w@.-]{{1,80}}){{0,10}}\.(?:{FILE_ENDS})(?:\.backup)?(?::\d{{1,6}}){{0,2}}(?![\w/-])", "<file>"),
     _change(r"-(?=[a-z]{0,9}\d)[a-z0-9]{8,10}-[a-z0-9]{5}\b", "-<id>"),  # pods of a deployment
+    _change(
+        r"\b(cannot (?:access|open|stat|remove|touch|read|find|create(?: directory| regular file)?)|l?stat|open|opening|reading file)"
+        r" (?!<)[^\s:]{1,400}(?=: )",
+        r"\1 <path>",
+    ),
     _change(r"\b0x[0-9a-f]{1,32}\b", "<id>"),
     _change(r"\b(?:sha\d{1,3}-)?(?=[a-f]{0,40}\d)(?=\d{0,40}[a-f])[0-9a-f]{7,128}\b", "<id>"),
     _change(r"(?<![\w/])(?=[A-Za-z+/]{0,60}\d)[A-Za-z0-9+/]{32,800}={0,2}(?![\w/])", "<id>"),
@@ -71,7 +76,7 @@ CHANGES: tuple[Change, ...] = (
     _change(r"\b(ports?)([\s:=-]{1,2})\d{1,5}\b", r"\1\2<port>"),
     _change(r"(?<!\w)\[\d{1,9}\](?=[:\s]|$)|(?<=\w)\[\d{1,9}\]", ""),  # process ids, indexes of counted resources
     _change(r"\b(?:\d{1,9}(?:\.\d{1,9})?(?:h|m|s|ms|µs|us|ns)){1,4}\b", "<time>"),
-    _change(r"\b\d{1,9}(?:\.\d{1,9})? ?(?:ms|milliseconds?|sec|secs|seconds?|mins?|minutes?|hours?|days?)\b", "<time>"),
+    _change(r"\b\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|milliseconds?|sec|secs|seconds?|mins?|minutes?|hours?|days?)\b", "<time>"),
     _change(r"\b\d{1,15}(?:[.,]\d{1,9})? ?(?:[kmgtp]i?b?|bytes|%)(?!\w)", "<n>"),
     _change(r"\bv?\d{1,6}(?:\.\d{1,6}){1,4}(?:[-+~][\w.+~-]{1,40})?\b", "<version>"),
 )  # fmt: skip
@@ -81,7 +86,7 @@ NUMBER = re.compile(
     r"""(?P<kept>
       \b(?:HTTP(?:/[\d.]{1,4})?|status(?:\scode)?|code|error|errno|response(?:\scode)?|exit(?:\s(?:status|code))?|rc|curl)
       \s?[:=]?\s?\(?\d{1,3}\b
-    | (?<![\w.-])[45]\d\d(?=\s(?:Bad|Conflict|Forbidden|Gateway|Internal|Method|Not|Parameter|Request|Service|Too|Unauthorized)\b)
+    | (?<![\w.-])[45]\d\d(?=\s(?:Bad|Conflict|Forbidden|Gateway|Internal|Method|Not|Parameter|Request|Service|Too|Unauthorized|authentication|permission)\b)
     | \b(?:ipv[46]|x509|ext[234]|http[123]|sha(?:1|256|512)|md5|base64|k8s|k3s|amd64|arm64|i386|x86_64|utf-?8|oauth2|s3|
         python[23]|ed25519|virtio|e1000|q35|ip6tables|ipip6|ifupdown2|lvm2|qcow2|l2|l3|br_netfilter)\b
     ) | (?P<number>\d{1,400})""",

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.policy.error_cores import errors_in
+from bot.policy.error_cores import cleaned, errors_in
 from bot.policy.error_words import normal
 
 KEY = 16  # hex digits
@@ -30,7 +30,7 @@ class Knows(Protocol):
 class Signature:
     """`key`: 16 hex digits, empty for blank output only. `words`: the first error in its normal form, one line, at most
     200 characters, not redacted. `knowledge`: the name of the file that fits. `form`: how the error was written
-    (terraform, ansible, …, plain), empty where no error was recognised: the key then stands for the first line, and
+    (terraform, ansible, …, plain), empty where no error was recognised: the key then stands for the last line, and
     only a caller who knows that the call failed may count it.
     """
 
@@ -48,10 +48,10 @@ def signature_of(text: str, tool: str = "", known: Knows | None = None) -> Signa
     found = errors_in(text)
     cores = [core for core in map(normal, found.cores) if core]
     if not cores:
-        first = normal(_first_line(text))
-        if not first:
+        last = normal(_last_line(text))
+        if not last:
             return NOTHING
-        cores = [first]
+        cores = [last]
     family = family_of(tool) or found.form
     fits = (known.fitting(core, family) for core in cores) if known is not None else ()
     knowledge = next((name for name in fits if name), None)
@@ -69,5 +69,5 @@ def _key(family: str, cores: list[str]) -> str:
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:KEY]
 
 
-def _first_line(text: str) -> str:
-    return next((line for line in text[:4000].splitlines() if line.strip()), text[:0])
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(cleaned(text[-4000:]).splitlines()) if line.strip()), "")
