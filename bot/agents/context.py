@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bot.agents.persona import Persona
 from bot.domain.ids import CallId, Json
-from bot.domain.model import Answered, Heard, Message, ProposedCall, Returned
+from bot.domain.model import Answered, Heard, Message, Returned
 from bot.domain.state import CallRecord, Exchange, HeardItem, Mission, StepItem
 from bot.mission import mark_of
 from bot.policy.untrusted import fence
@@ -102,51 +102,62 @@ def result_text(record: CallRecord, most: int = WHOLE) -> str:
 
 
 def _exchange(state: Mission, items: Sequence[HeardItem | StepItem], bound: int, known: Known) -> list[Message]:
-    """The exchange within `bound` tokens, with knowledge only where the result that needs it is shown."""
-    messages: list[Message] = []
-    first = 0
-    for _ in range(3):  # what is left out may take a note with it; then the next result with that error gets it
-        notes = _notes(state, items[first:], known)
-        messages, start = _fitted(state, items, bound, notes)
-        if not notes or start <= first:
-            return messages
-        first = start
-    return messages
+    """The exchange within `bound` tokens, what is known about its errors included."""
+    notes = _notes(state, items, known)
+    kept_free = sum(tokens_of(note) + 1 for note in set(notes.values()))
+    messages, left = _fitted(state, items, bound - kept_free)
+    return _noted(messages, notes, left + kept_free)
 
 
 def _notes(state: Mission, items: Sequence[HeardItem | StepItem], known: Known) -> dict[str, str]:
-    """What is known about the errors among `items`, by the call that first met each; the newest NOTES of them."""
+    """What is known about errors, by each call that met one; no more than NOTES kinds, the last met ones."""
     notes: dict[str, str] = {}
-    for call in (call for item in items if isinstance(item, StepItem) for call in item.calls):
-        record = state.results.get(CallId(call.id))
-        if record is not None and record.status in WENT_WRONG:
+    kinds: set[str] = set()
+    for item in reversed(items):
+        for call in item.calls[::-1] if isinstance(item, StepItem) else ():
+            record = state.results.get(CallId(call.id))
+            if record is None or record.status not in WENT_WRONG:
+                continue
             note = known(record.text, record.tool)[:NOTE]
-            if note and note not in notes.values():
+            if note and (note in kinds or len(kinds) < NOTES):
+                kinds.add(note)
                 notes[call.id] = note
-    return dict(list(notes.items())[-NOTES:])
+    return notes
 
 
-def _fitted(
-    state: Mission, items: Sequence[HeardItem | StepItem], bound: int, notes: Mapping[str, str]
-) -> tuple[list[Message], int]:
-    """The newest steps whole where they fit, older ones cut, the oldest counted; and the place of the first shown."""
+def _noted(messages: Sequence[Message], notes: Mapping[str, str], room: int) -> list[Message]:
+    """Each note once, under the first shown result that it belongs to: the house's own words, outside of the fence."""
+    told: set[str] = set()
+    noted: list[Message] = []
+    for message in messages:
+        note = notes.get(message.call_id, "") if isinstance(message, Returned) else ""
+        if isinstance(message, Returned) and note and note not in told and tokens_of(note) < room:
+            room -= tokens_of(note) + 1
+            told.add(note)
+            noted.append(replace(message, text=f"{message.text}\n{note}"))
+        else:
+            noted.append(message)
+    return noted
+
+
+def _fitted(state: Mission, items: Sequence[HeardItem | StepItem], bound: int) -> tuple[list[Message], int]:
+    """The newest steps whole where they fit, older ones cut, the oldest counted; and the tokens left."""
     kept: list[list[Message]] = []
-    left, start = bound - DIGEST, 0
+    left = bound - DIGEST
     for age, item in enumerate(reversed(items)):
-        forms = (_messages(state, item, cut, notes) for cut in (CUTS if age < RECENT else CUTS[1:]))
+        forms = (_messages(state, item, cut) for cut in (CUTS if age < RECENT else CUTS[1:]))
         messages = next((form for form in forms if _cost(form) <= left), None)
         if messages is None and kept:
-            start = len(items) - age
-            kept.append([Heard(_digest(state, items[:start]))])
+            kept.append([Heard(_digest(state, items[: len(items) - age]))])
             break
-        messages = _messages(state, item, CUTS[-1], notes) if messages is None else messages
+        messages = _messages(state, item, CUTS[-1]) if messages is None else messages
         kept.append(messages)
         left -= _cost(messages)
     flat = [message for messages in reversed(kept) for message in messages]
-    return flat or [Heard("Go on.")], start
+    return flat or [Heard("Go on.")], left
 
 
-def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut, notes: Mapping[str, str]) -> list[Message]:
+def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut) -> list[Message]:
     match item:
         case HeardItem(text):
             return [Heard(f"## Your task\n{_cut(text, cut.words)}")]
@@ -155,7 +166,7 @@ def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut, notes: Mappi
         case StepItem(text, calls):
             shown = tuple(replace(call, arguments=_cut_all(call.arguments, cut.arguments)) for call in calls)
             answered = Answered(_cut(text, cut.words), shown)
-            return [answered, *(_result(state, call, cut.result, notes.get(call.id, "")) for call in calls)]
+            return [answered, *(_result(state, call.id, call.tool, cut.result) for call in calls)]
 
 
 def _cut(text: str, most: int) -> str:
@@ -177,14 +188,11 @@ def _cut_all(arguments: Mapping[str, Json], most: int) -> Mapping[str, Json]:
     return {key: shown(item) for key, item in arguments.items()}
 
 
-def _result(state: Mission, call: ProposedCall, most: int, note: str) -> Returned:
-    record = state.results.get(CallId(call.id))
+def _result(state: Mission, call: str, tool: str, most: int) -> Returned:
+    record = state.results.get(CallId(call))
     if record is None:
-        return Returned(call.id, f"[result {call.id}] {call.tool} interrupted\nNo result was kept.", failed=True)
-    text = result_text(record, most)
-    # The note is the house's own text: outside the fence, and not where the result itself is no longer shown.
-    text = f"{text}\n{note}" if note and most else text
-    return Returned(call.id, text, failed=record.status not in {"ok", "held"})
+        return Returned(call, f"[result {call}] {tool} interrupted\nNo result was kept.", failed=True)
+    return Returned(call, result_text(record, most), failed=record.status not in {"ok", "held"})
 
 
 def _digest(state: Mission, items: Sequence[HeardItem | StepItem]) -> str:
