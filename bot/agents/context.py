@@ -3,8 +3,9 @@
 Tokens are estimated at four characters each (English text and JSON of both providers lie between 3.5 and 4.5).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from bot.agents.persona import Persona
 from bot.domain.ids import CallId, Json
@@ -21,6 +22,7 @@ FRAME = "-" * 70  # stands for what the wire puts around a call or a result
 DIGEST = 400  # tokens kept for the list of what was left out
 NOTES = 3  # pieces of knowledge about errors in one context
 NOTE = 2000  # characters of one
+LOOKED_UP = 40  # of the newest results that went wrong: more are hardly ever shown, and each takes a millisecond once
 WENT_WRONG = frozenset({"failed", "refused", "interrupted", "unknown_outcome"})
 OWN_WORDS = frozenset(
     {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
@@ -113,16 +115,21 @@ def _notes(state: Mission, items: Sequence[HeardItem | StepItem], known: Known) 
     """What is known about errors, by each call that met one; no more than NOTES kinds, the last met ones."""
     notes: dict[str, str] = {}
     kinds: set[str] = set()
+    for record in islice(_went_wrong(state, items), LOOKED_UP):
+        note = known(record.text, record.tool)[:NOTE]
+        if note and (note in kinds or len(kinds) < NOTES):
+            kinds.add(note)
+            notes[record.call] = note
+    return notes
+
+
+def _went_wrong(state: Mission, items: Sequence[HeardItem | StepItem]) -> Iterator[CallRecord]:
+    """Newest first."""
     for item in reversed(items):
         for call in item.calls[::-1] if isinstance(item, StepItem) else ():
             record = state.results.get(CallId(call.id))
-            if record is None or record.status not in WENT_WRONG:
-                continue
-            note = known(record.text, record.tool)[:NOTE]
-            if note and (note in kinds or len(kinds) < NOTES):
-                kinds.add(note)
-                notes[call.id] = note
-    return notes
+            if record is not None and record.status in WENT_WRONG:
+                yield record
 
 
 def _noted(messages: Sequence[Message], notes: Mapping[str, str], room: int) -> list[Message]:

@@ -85,7 +85,9 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("fields", "field", "words"), WRONG, ids=[f"{field}-{n}" for n, (_, field, _) in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("fields", "field", "words"), WRONG, ids=[f"{field}-{n}" for n, (_, field, _) in enumerate(WRONG)]
+)
 def test_what_is_wrong_is_said_with_file_and_field(
     tmp_path: Path, fields: dict[str, str], field: str, words: str
 ) -> None:
@@ -148,14 +150,14 @@ def test_every_file_of_the_house_fits_a_models_context() -> None:
          "terraform_plan", "tfvars-in-tf"),
         ("Refused before anything was run:\nmain.tf:3: this provider would fetch hashicorp/proxmox, which does not exist; write it",
          "terraform_validate", "provider-name"),
-        ("terraform init failed (exit 1):\nError: Failed to query available provider packages: Could not retrieve the list of "
+        (("terraform init failed (exit 1):\nError: Failed to query available provider packages: Could not retrieve the list of "
          "available versions for provider packagedata/proxmox: provider registry registry.terraform.io does not have a provider "
-         "named registry.terraform.io/packagedata/proxmox", "terraform_plan", "provider-name"),
+         "named registry.terraform.io/packagedata/proxmox"), "terraform_plan", "provider-name"),
         ("Terraform plan failed (exit 1):\nError: error retrieving VM: received an HTTP 403 response - Reason: Permission check failed (/, Sys.Audit)",
          "terraform_plan", "pve-permission"),
         ("The estate is in use: mission 12 since 10:04. Plan again when it is free.", "terraform_plan", "terraform-state-lock"),
-        ('fatal: [cp2]: FAILED! => {"changed": true, "msg": "non-zero return code", "rc": 1, "stderr": '
-         '"/etc/nftables.conf:2:1-14: Error: Could not process rule: Operation not permitted\\nflush ruleset\\n^^^^"}',
+        (('fatal: [cp2]: FAILED! => {"changed": true, "msg": "non-zero return code", "rc": 1, "stderr": '
+         '"/etc/nftables.conf:2:1-14: Error: Could not process rule: Operation not permitted\\nflush ruleset\\n^^^^"}'),
          "ansible_run", "nft-capability"),
         ("Failed to start nftables.service: Unit nftables.service not found.", "ssh_run", "systemd-unit-missing"),
     ],
