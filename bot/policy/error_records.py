@@ -24,8 +24,16 @@ DETAILED = re.compile(rf'"detail"\s{{0,4}}:\s{{0,4}}{STRING}')
 NO_CONTEXT = re.compile(r'"snippet"\s{0,4}:\s{0,4}\{\s{0,40}"context"\s{0,4}:\s{0,4}null')
 
 
+CYCLE = "Cycle: "
+HEADING = "Terraform encountered problems during initiali"  # init's own, before the errors that it is about
+
+
 def terraform_errors(text: str) -> Iterator[str]:
     """Summary and the detail's first sentence of each error diagnostic; warnings are none."""
+    return (core for core in _diagnostics(text) if not core.startswith(HEADING))
+
+
+def _diagnostics(text: str) -> Iterator[str]:
     found = SEVERE.search(text)
     if found is not None:
         yield from _from_json(text, found)
@@ -55,6 +63,8 @@ def _from_json(text: str, found: re.Match[str] | None) -> Iterator[str]:
 
 def _diagnostic(summary: str, detail: str) -> str:
     summary = summary.strip()
+    if summary.startswith(CYCLE):  # Terraform walks it from anywhere
+        summary = CYCLE + ", ".join(sorted(summary.removeprefix(CYCLE).split(", ")))
     detail = " ".join(ASKED.split(" " + detail[: DETAIL * 4], maxsplit=1)[0].split())
     if not detail:  # the program's own line has both in one
         return SENTENCE.split(ASKED.split(summary, maxsplit=1)[0], maxsplit=1)[0]

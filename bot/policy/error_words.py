@@ -66,10 +66,14 @@ CHANGES: tuple[Change, ...] = (
     _change(r"\b0x[0-9a-f]{1,32}\b", "<id>"),
     _change(r"\b(?:sha\d{1,3}-)?(?=[a-f]{0,40}\d)(?=\d{0,40}[a-f])[0-9a-f]{7,128}\b", "<id>"),
     _change(r"(?<![\w/])(?=[A-Za-z+/]{0,60}\d)[A-Za-z0-9+/]{32,800}={0,2}(?![\w/])", "<id>"),
+    _change(r"(?<!\w)[a-z]:\\[^\s:,;()<>|]{1,400}", "<path>"),
+    _change(r"\b(via ssh:) (?!ssh\b|<)(?:[\w.+-]{1,40}@)?[\w.-]{1,120}(?=: )", r"\1 <host>"),
+    _change(r"(?<![\w<./])[\w.+-]{1,40}@(?:<ip>|[\w.-]{1,120})(?=: )", "<host>"),
+    _change(r"\b(nodes?/)[\w.-]{1,120}", r"\1<host>"),
     # hosts: where the sentence says that it is one, with a port, or with a name's end
     _change(r"\b(connect to host|connect to|resolve host(?:name)?:?|failure resolving|hostname lookup|lookup|"
             r"(?:http|https)connectionpool\(host=)(\s?)(?!the\b|host\b|on\b|port\b|bus\b|server\b|<)[\w.-]{1,120}(?=[\s:,;.)]|$)", r"\1\2<host>"),
-    _change(r"\b(cluster node|no such node|(?:on|from|via|to|for) (?:node|host|server|machine)|(?:server|host)(?= [\w.-]{1,120} "
+    _change(r"\b(cluster node|no such node|(?:on|from|via|to|for|of|reach|contact|join|drain|reboot) (?:node|host|server|machine)|(?:server|host)(?= [\w.-]{1,120} "
             r"(?:does not match|not found|is not|port)))(\s)(?!key\b|<|the\b|is\b|or\b)[\w.-]{1,120}(?=[\s:,;.)]|$)", r"\1\2<host>"),
     _change(rf"(?<![\w.@/<-])(?:[a-z0-9-]{{1,63}}\.){{1,8}}(?:{TOP_LEVELS})(?::\d{{1,5}})?(?![\w-]|\.\w)", "<host>"),
     _change(r"(?<![\w./<:-])[a-z][\w.-]{0,80}:\d{2,5}(?![\w.:])", "<host>"),

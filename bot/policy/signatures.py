@@ -65,7 +65,8 @@ def family_of(tool: str) -> str:
 
 
 def _key(family: str, cores: list[str]) -> str:
-    whole = "\n".join((family, *sorted({core.casefold() for core in cores})))
+    # A machine is the same by its name and by its address.
+    whole = "\n".join((family, *sorted({core.casefold().replace("<ip>", "<host>") for core in cores})))
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:KEY]
 
 

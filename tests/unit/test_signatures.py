@@ -128,6 +128,18 @@ def test_output_without_an_error_has_a_key_of_its_own_and_blank_output_none() ->
     assert plain.key not in {"", signature_of("Another line").key}
 
 
+def test_a_cycle_is_the_same_wherever_the_walk_began() -> None:
+    assert signature_of("Error: Cycle: local.b, local.a").key == signature_of("Error: Cycle: local.a, local.b").key
+
+
+def test_inits_own_heading_is_not_the_error() -> None:
+    heading = (
+        "Error: Terraform encountered problems during initialisation, including problems\nwith the configuration.\n\n"
+    )
+    cause = "Error: Invalid block definition\n\n  on main.tf line 2:\n   2: resource x\n\nA label is expected.\n"
+    assert signature_of(heading + cause) == signature_of(cause)
+
+
 def test_a_headline_is_the_error_only_where_nothing_follows() -> None:
     assert signature_of("terraform init failed (exit 1):\nno space left on device").words == "no space left on device"
     assert signature_of("terraform init failed (exit 1):").words == "terraform init failed (exit 1)"
@@ -165,6 +177,99 @@ def test_two_tools_of_one_family_that_fail_alike_have_one_key() -> None:
 )
 def test_what_makes_it_another_error_stays(text: str, other: str) -> None:
     assert signature_of(text).key != signature_of(other).key
+
+
+ELSEWHERE = [
+    ('Error: error creating VM "cp1": VM 101 failed', 'Error: error creating VM "cp2": VM 102 failed'),
+    (
+        'Error proxmox_virtual_environment_vm.cp["cp1"]: error creating VM: timeout after 30s',
+        'Error proxmox_virtual_environment_vm.cp["worker-9"]: error creating VM: timeout after 40s',
+    ),
+    (
+        "Error: cannot reach node pve1: dial tcp 10.0.0.1:8006: connect: connection refused",
+        "Error: cannot reach node atlas: dial tcp 10.1.0.1:8006: connect: connection refused",
+    ),
+    (
+        "ssh: connect to host alpha port 22: Connection refused",
+        "ssh: connect to host beta.example.org port 2222: Connection refused",
+    ),
+    (
+        'fatal: [alpha]: UNREACHABLE! => {"msg": "Failed to connect to the host via ssh: alpha: Permission denied"}',
+        'fatal: [beta]: UNREACHABLE! => {"msg": "Failed to connect to the host via ssh: beta: Permission denied"}',
+    ),
+    (
+        "Failed to connect to the host via ssh: root@alpha: Permission denied (publickey).",
+        "Failed to connect to the host via ssh: deb@10.1.1.1: Permission denied (publickey).",
+    ),
+    (
+        "error: timed out waiting for the condition on nodes/cp1",
+        "error: timed out waiting for the condition on nodes/worker-2",
+    ),
+    (
+        "E: Failed to fetch http://deb.debian.org/debian/dists/x/InRelease  Could not connect to deb.debian.org:80 (151.101.2.132), connection timed out",
+        "E: Failed to fetch http://ftp.de.debian.org/debian/y  Could not connect to ftp.de.debian.org:80 (141.76.2.4), connection timed out",
+    ),
+    (
+        "TASK ERROR: command '/usr/bin/qemu-img convert -p /tmp/a.img /dev/x' failed: exit code 1",
+        "TASK ERROR: command '/usr/bin/qemu-img convert -p /tmp/bbb.img /dev/y' failed: exit code 1",
+    ),
+    ("no such VM ('100')", "no such VM ('20345')"),
+    (
+        "Configuration file 'nodes/pve1/qemu-server/100.conf' does not exist",
+        "Configuration file 'nodes/pve22/qemu-server/2000.conf' does not exist",
+    ),
+    (
+        "Nov 25 22:40:38 alpha systemd[1]: kubelet.service: Failed with result 'exit-code'.",
+        "Dec  1 02:40:38 beta systemd[1]: kubelet.service: Failed with result 'exit-code'.",
+    ),
+    (
+        "Unable to connect to the server: dial tcp 10.0.0.20:6443: i/o timeout",
+        "Unable to connect to the server: dial tcp [fd00::20]:6443: i/o timeout",
+    ),
+    (
+        "x509: certificate is valid for 10.96.0.1, 10.0.0.21, not 10.0.0.20",
+        "x509: certificate is valid for 10.96.0.1, 10.0.9.21, 10.2.2.2, not 10.0.7.20",
+    ),
+    (
+        "HTTPSConnectionPool(host='10.0.0.1', port=8006): Max retries exceeded with url: /api2/json/nodes (Caused by ConnectTimeoutError(<HTTPSConnection at 0x7f12>, 'Connection to 10.0.0.1 timed out. (connect timeout=5)'))",
+        "HTTPSConnectionPool(host='pve9.lan', port=8006): Max retries exceeded with url: /api2/json/x (Caused by ConnectTimeoutError(<HTTPSConnection at 0x7fff2>, 'Connection to pve9.lan timed out. (connect timeout=15)'))",
+    ),
+    (
+        '\x1b[0;31mfatal: [cp1]: FAILED! => {"changed": false, "msg": "Timeout when waiting for 10.0.0.20:6443", "elapsed": 300}\x1b[0m',
+        'fatal: [cp2]: FAILED! => {"changed": false, "elapsed": 12, "msg": "Timeout when waiting for 10.0.0.99:6443"}',
+    ),
+    (
+        "kvm: -drive file=/dev/pve/vm-100-disk-0: Could not open '/dev/pve/vm-100-disk-0': No such file or directory",
+        "kvm: -drive file=/dev/pve/vm-2100-disk-1: Could not open '/dev/pve/vm-2100-disk-1': No such file or directory",
+    ),
+    ("error: unable to read 9f86d081884c7d65 from git", "error: unable to read 1111d081884c7d65aa from git"),
+    ("Error: VM 100: lock-100.conf timeout", "Error: VM 99999: lock-99999.conf timeout"),
+    ('failed to pull image "registry.k8s.io/pause:3.10"', 'failed to pull image "registry.k8s.io/pause:3.9"'),
+    ("failed after 00:01:30", "failed after 00:11:59"),
+    ("Error: x on /home/ana/my project/main.tf", "Error: x on /home/bo/my project/main.tf"),
+    ("C:\\Users\\ana\\x.tf: error: bad", "C:\\Users\\bo\\y.tf: error: bad"),
+    (
+        "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+        "nginx: [emerg] bind() to 10.0.0.1:8080 failed (98: Address already in use)",
+    ),
+    ('Error: Get "https://pve1:8006/": EOF', 'Error: Get "https://10.0.0.1:8006/": EOF'),
+    ("storage 'local-lvm' is not available on node 'pve1'", "storage 'local-lvm' is not available on node 'atlas'"),
+    ("VM 100 qmp command 'guest-ping' failed - got timeout", "VM 9123 qmp command 'guest-ping' failed - got timeout"),
+    (
+        "unable to find configuration file for VM 9000 on node 'pve2'",
+        "unable to find configuration file for VM 1 on node 'x'",
+    ),
+    ("etcdserver: request timed out, took 1.2s (7000 ms)", "etcdserver: request timed out, took 12.2s (9000 ms)"),
+    (
+        "connect to address 10.0.0.1 port 22: Connection refused",
+        "connect to address 10.0.0.2 port 2222: Connection refused",
+    ),
+]
+
+
+@pytest.mark.parametrize(("here", "there"), ELSEWHERE, ids=range(len(ELSEWHERE)))
+def test_on_another_machine_at_another_time_it_is_the_same_error(here: str, there: str) -> None:
+    assert signature_of(here).key == signature_of(there).key
 
 
 def test_prefixes_of_journals_shells_and_levels_are_no_part_of_it() -> None:
@@ -222,3 +327,29 @@ def test_row_13_repeated_errors_of_the_recorded_crew_have_one_key_each(
     assert len(found) == len(places)
     assert len({one.key for one in found}) == 1
     assert known in found[0].words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fatal: [a]: FAILED! => {}", "{}"),
+        ('fatal: [a]: FAILED! => {"msg": "bad \\x escape", "rc": 1}', "bad \\x escape"),
+        ("fatal: [a]: FAILED! => changed=false \n  msg: |-\n    the last line of all", "the last line of all"),
+        ("fatal: [a]: FAILED! => changed=false \n  msg: >\n    folded\n    lines\nok: [b]\n", "folded"),
+        ('fatal: [a]: FAILED! => {"msg": "first says:\\n\\nsecond explains"}', "first says: second explains"),
+        ('fatal: [a]: FAILED! => {"msg": "non-zero return code", "stderr": "only words", "stdout": ""}', "only words"),
+        ('fatal: [a]: FAILED! => {"msg": "  \\n ", "rc": 3}', "{msg: \\n , rc: 3}"),
+    ],
+)
+def test_ansible_results_that_are_odd(text: str, words: str) -> None:
+    assert signature_of(text).words == words
+
+
+def test_a_result_of_ansible_without_anything_is_no_error_of_it() -> None:
+    assert signature_of("fatal: [a]: FAILED! => \n").form != "ansible"
+
+
+def test_signs_near_the_end_of_the_middle_are_read_once() -> None:
+    quiet = "x" * HEAD
+    text = f"{quiet}\n" + "y" * 5000 + "\nError: denied refused FAILED fatal: near the end\n" + "z" * TAIL
+    assert excerpt(text).count("near the end") == 1
