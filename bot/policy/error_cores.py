@@ -130,7 +130,8 @@ WEAKER = re.compile(  # words that also stand in lines about something else: loo
 )
 HEADLINE = re.compile(r"(?:\((?:exit|code|rc)\b[^)\n]{0,40}\)|failed|validate|run)[:.]?$", re.IGNORECASE)
 NONE_OF_THEM = re.compile(
-    r"\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b(?:errors?|failed|unreachable)[=:] ?0\b", re.IGNORECASE
+    r"^\[?warning\]?: |\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b(?:errors?|failed|unreachable)[=:] ?0\b",
+    re.IGNORECASE,
 )
 
 

@@ -99,14 +99,18 @@ ENDS = re.compile(
 SAID = re.compile(r"^(?:ERROR! |\[ERROR\]: )(.{1,600})$", re.MULTILINE)
 GENERIC = re.compile(
     r"non-zero return code|^MODULE FAILURE|module failed to execute|All items completed|"
-    r"One or more items failed|^Task failed|see stdout/stderr|^Shared connection|^Unable to run ",
+    r"One or more items failed|^Task failed\.?$|see stdout/stderr|^Shared connection|^Unable to run ",
     re.IGNORECASE,
 )
 FIELDS = ("stderr", "module_stderr", "exception", "reason", "stdout", "module_stdout")
 
 
 def ansible_errors(text: str, within: Callable[[str], str]) -> Iterator[str]:
-    """What each host's failed result says; where that is only that a program failed, what the program said."""
+    """What each host's failed result says; where that is only that a program failed, what the program said.
+
+    Newer releases say each task's error once more before the hosts' results; that counts only where there are none.
+    """
+    told = False
     for found in islice(RESULT.finditer(text), RECORDS):
         after = ENDS.search(text, found.end(), found.end() + BODY)
         if after and after.group().startswith("...ignoring"):
@@ -116,18 +120,24 @@ def ansible_errors(text: str, within: Callable[[str], str]) -> Iterator[str]:
             body = found.group() + body
         core = _host_result(body, within)
         if core:
+            told = True
             yield core
-    yield from (found[1] for found in islice(SAID.finditer(text), RECORDS))
+    if not told:
+        yield from (_bare(found[1]) for found in islice(SAID.finditer(text), RECORDS))
 
 
 def _host_result(body: str, within: Callable[[str], str]) -> str:
-    said = _field(body, "msg")
+    said = _bare(_field(body, "msg"))
     if said and not GENERIC.search(said):
         return (within(said) if "\n" in said else "") or _first(said)
     for name in FIELDS:
         if value := _field(body, name):
             return within(value) or _first(value)
     return within(body) or _first(said or body)
+
+
+def _bare(said: str) -> str:
+    return said.removeprefix("Task failed: ").removeprefix("Module failed: ")
 
 
 def _field(body: str, name: str) -> str:

@@ -345,6 +345,17 @@ def test_ansible_results_that_are_odd(text: str, words: str) -> None:
     assert signature_of(text).words == words
 
 
+def test_newer_ansible_says_the_error_of_a_task_twice() -> None:
+    once = 'fatal: [a]: FAILED! => {"msg": "Task failed: no room"}\n'
+    assert signature_of(
+        f"[ERROR]: Task failed: Module failed: non-zero return code\nOrigin: /x.yml:5:7\n{once}"
+    ) == signature_of(once)
+    assert signature_of(once).words == "no room"
+    alone = "[WARNING]: the name does not match\n[ERROR]: YAML parsing failed: Colons must be followed by a space.\n"
+    assert signature_of(alone).words == "YAML parsing failed: Colons must be followed by a space"
+    assert signature_of("[WARNING]: the name does not match\n").form == ""
+
+
 def test_a_result_of_ansible_without_anything_is_no_error_of_it() -> None:
     assert signature_of("fatal: [a]: FAILED! => \n").form != "ansible"
 
