@@ -36,6 +36,7 @@ from bot.llm.models import LanguageModels
 from bot.llm.openai import OpenAi
 from bot.llm.prices import Prices, load_prices
 from bot.llm.provider import Endpoint, ProviderError
+from bot.policy.knowledge import Knowledge, load_knowledge
 from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
@@ -67,6 +68,7 @@ class CannotStartError(Exception):
 class Rules:  # what the files say, read once and checked against each other
     policies: Policies
     prices: Prices
+    knowledge: Knowledge
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
         policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
-        return Rules(policies, load_prices(settings.policies / "prices.yaml"))
+        return Rules(policies, load_prices(settings.policies / "prices.yaml"), load_knowledge(settings.personas))
     except PolicyError as error:
         raise CannotStartError(str(error)) from error
 
@@ -248,7 +250,7 @@ def _composed(
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
-    loop = AgentLoop(models, Answering(gate, together, titles), personas, specs, over, titles)
+    loop = AgentLoop(models, Answering(gate, together, titles), personas, specs, over, titles, rules.knowledge.told)
     limit_usd = policies.limits.mission.usd
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn

@@ -37,6 +37,7 @@ from bot.llm.prices import load_prices
 from bot.mission import fold
 from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
+from bot.policy.knowledge import Knowledge, load_knowledge
 from bot.policy.limits import Limit, Limits
 from bot.policy.redaction import SecretRedactor
 from bot.policy.threat import ThreatModel
@@ -279,6 +280,11 @@ def crew() -> Mapping[PersonaName, Persona]:
     return load_personas(ROOT / "personas", tools=names, models=load_prices(ROOT / "policies" / "prices.yaml").models)
 
 
+@cache
+def knowledge() -> Knowledge:
+    return load_knowledge(ROOT / "personas")
+
+
 def title(name: str) -> str:
     persona = crew().get(PersonaName(name))
     return persona.title if persona else name
@@ -347,7 +353,7 @@ class CrewHouse:
                 (used.what, f"Nearly used up: {used.text}") for used in limits.near(state, persona, self.clock.now())
             ]
 
-        loop = AgentLoop(self.model, Answering(gate, together, title), personas, specs, over, title)
+        loop = AgentLoop(self.model, Answering(gate, together, title), personas, specs, over, title, knowledge().told)
         turns = Turns(
             journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn
         )

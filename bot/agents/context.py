@@ -3,8 +3,9 @@
 Tokens are estimated at four characters each (English text and JSON of both providers lie between 3.5 and 4.5).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from bot.agents.persona import Persona
 from bot.domain.ids import CallId, Json
@@ -19,6 +20,10 @@ SHORT = 240  # characters of an older result that stay beside its reference
 RECENT = 3  # steps whose results stay whole where there is room
 FRAME = "-" * 70  # stands for what the wire puts around a call or a result
 DIGEST = 400  # tokens kept for the list of what was left out
+NOTES = 3  # pieces of knowledge about errors in one context
+NOTE = 2000  # characters of one
+LOOKED_UP = 40  # of the newest results that went wrong: more are hardly ever shown, and each takes a millisecond once
+WENT_WRONG = frozenset({"failed", "refused", "interrupted", "unknown_outcome"})
 OWN_WORDS = frozenset(
     {"plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "workspace_write", "workspace_patch"}
 )
@@ -36,23 +41,31 @@ class Cut:
 WHOLE = 1 << 30
 CUTS = (Cut(WHOLE, WHOLE, WHOLE), Cut(WHOLE, WHOLE, SHORT), Cut(2000, 400, SHORT), Cut(SHORT, 80, 0))  # mildest first
 
+Known = Callable[[str, str], str]  # a result's text and its tool → "## Known error" and what helps, or nothing
+
+
+def nothing_known(_text: str, _tool: str) -> str:
+    return ""
+
 
 def tokens_of(text: str) -> int:
     """Estimated tokens."""
     return len(text) // CHARACTERS_PER_TOKEN + 1
 
 
-def build(state: Mission, persona: Persona, titles: Callable[[str], str] = str) -> tuple[Message, ...]:
+def build(
+    state: Mission, persona: Persona, titles: Callable[[str], str] = str, known: Known = nothing_known
+) -> tuple[Message, ...]:
     """The messages of the next model call: the state first, then the exchange, newest last.
 
     The request, its amendments and the criteria are always whole; what does not fit of the rest is cut, oldest first,
-    and the cut is said.
+    and the cut is said. What `known` says about an error stands once, under the first shown result that has it.
     """
     bound = persona.limits.context_tokens - tokens_of(persona.prompt) - persona.limits.answer_tokens // 4
     head = state_text(state, int(bound * STATE_SHARE), titles)
     exchange = state.exchanges.get(persona.name) or Exchange(persona.name, (), frozenset())
     rest = max(bound - tokens_of(head), bound // 4)
-    return (Heard(head), *_exchange(state, exchange, rest))
+    return (Heard(head), *_exchange(state, exchange.items, rest, known))
 
 
 def state_text(state: Mission, bound: int, titles: Callable[[str], str] = str) -> str:
@@ -90,9 +103,52 @@ def result_text(record: CallRecord, most: int = WHOLE) -> str:
     return f"{head}\n{text if own else fence(text, record.tool)}"
 
 
-def _exchange(state: Mission, exchange: Exchange, bound: int) -> list[Message]:
-    """The exchange within `bound` tokens: the newest steps whole where they fit, older ones cut, the oldest counted."""
-    items = list(exchange.items)
+def _exchange(state: Mission, items: Sequence[HeardItem | StepItem], bound: int, known: Known) -> list[Message]:
+    """The exchange within `bound` tokens, what is known about its errors included."""
+    notes = _notes(state, items, known)
+    kept_free = sum(tokens_of(note) + 1 for note in set(notes.values()))
+    messages, left = _fitted(state, items, bound - kept_free)
+    return _noted(messages, notes, left + kept_free)
+
+
+def _notes(state: Mission, items: Sequence[HeardItem | StepItem], known: Known) -> dict[str, str]:
+    """What is known about errors, by each call that met one; no more than NOTES kinds, the last met ones."""
+    notes: dict[str, str] = {}
+    kinds: set[str] = set()
+    for record in islice(_went_wrong(state, items), LOOKED_UP):
+        note = known(record.text, record.tool)[:NOTE]
+        if note and (note in kinds or len(kinds) < NOTES):
+            kinds.add(note)
+            notes[record.call] = note
+    return notes
+
+
+def _went_wrong(state: Mission, items: Sequence[HeardItem | StepItem]) -> Iterator[CallRecord]:
+    """Newest first."""
+    for item in reversed(items):
+        for call in item.calls[::-1] if isinstance(item, StepItem) else ():
+            record = state.results.get(CallId(call.id))
+            if record is not None and record.status in WENT_WRONG:
+                yield record
+
+
+def _noted(messages: Sequence[Message], notes: Mapping[str, str], room: int) -> list[Message]:
+    """Each note once, under the first shown result that it belongs to: the house's own words, outside of the fence."""
+    told: set[str] = set()
+    noted: list[Message] = []
+    for message in messages:
+        note = notes.get(message.call_id, "") if isinstance(message, Returned) else ""
+        if isinstance(message, Returned) and note and note not in told and tokens_of(note) < room:
+            room -= tokens_of(note) + 1
+            told.add(note)
+            noted.append(replace(message, text=f"{message.text}\n{note}"))
+        else:
+            noted.append(message)
+    return noted
+
+
+def _fitted(state: Mission, items: Sequence[HeardItem | StepItem], bound: int) -> tuple[list[Message], int]:
+    """The newest steps whole where they fit, older ones cut, the oldest counted; and the tokens left."""
     kept: list[list[Message]] = []
     left = bound - DIGEST
     for age, item in enumerate(reversed(items)):
@@ -105,7 +161,7 @@ def _exchange(state: Mission, exchange: Exchange, bound: int) -> list[Message]:
         kept.append(messages)
         left -= _cost(messages)
     flat = [message for messages in reversed(kept) for message in messages]
-    return flat or [Heard("Go on.")]
+    return flat or [Heard("Go on.")], left
 
 
 def _messages(state: Mission, item: HeardItem | StepItem, cut: Cut) -> list[Message]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bot.agents.answering import Answering, ending, last_step, unanswered
-from bot.agents.context import build
+from bot.agents.context import Known, build, nothing_known
 from bot.agents.hold import Hold
 from bot.agents.persona import Persona
 from bot.domain import log
@@ -31,6 +31,7 @@ class AgentLoop:
     def __init__(
         self, model: Model, answering: Answering, personas: Mapping[PersonaName, Persona],
         specs: Mapping[str, ToolSpec], over: Over, titles: Callable[[str], str],
+        known: Known = nothing_known,
     ) -> None:  # fmt: skip
         self._model = model
         self._answering = answering
@@ -38,6 +39,7 @@ class AgentLoop:
         self._specs = specs
         self._over = over
         self._titles = titles
+        self._known = known
 
     async def run(self, hold: Hold) -> Outcome:
         """Hold the turn to its end. What ends it is in the log; what comes next is not decided here."""
@@ -72,7 +74,7 @@ class AgentLoop:
         """One model call, within the log: asked before, answered after, calls with ids of their own. None: STOP came first."""
         persona = self._personas[hold.persona]
         await hold.record(log.ModelAsked(hold.turn, hold.persona))
-        messages = build(hold.state, persona, self._titles)
+        messages = build(hold.state, persona, self._titles, self._known)
         nudge = nudge or ("Go on." if isinstance(messages[-1], Answered) else "")  # no provider takes that as the last
         request = ModelRequest(
             model=persona.model,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.agents.context import build, tokens_of
+from bot.agents.context import NOTES, build, tokens_of
 from bot.domain import log
 from bot.domain.calls import ResultStatus
 from bot.domain.log import Entry
@@ -73,8 +73,13 @@ def wire(message: Message) -> str:
             return json.dumps({"role": "tool", "tool_call_id": call, "content": text})
 
 
+def known(text: str, _tool: str) -> str:
+    """Long knowledge about every error there can be, of another kind for each length."""
+    return f"## Known error: {len(text)}\n" + "k" * 5000
+
+
 def cost(state: Mission, context: int) -> int:
-    messages = (*build(state, persona(context=context), title), Heard("Go on."))
+    messages = (*build(state, persona(context=context), title, known), Heard("Go on."))
     pairs_hold(ModelRequest("m", "s", messages, ()))
     return sum(tokens_of(wire(message)) for message in messages)
 
@@ -85,6 +90,8 @@ def test_rule_20_the_context_is_bounded_whatever_happened(history: list[Entry], 
     state = folded(*history)
     assert cost(state, context) <= context
     assert REQUEST in str(build(state, persona(context=context), title)[0])
+    told = str(build(state, persona(context=context), title, known)).count("## Known error: ")
+    assert told <= NOTES
 
 
 def long_log(entries: int, *, renewed: bool) -> list[Entry]:
@@ -114,5 +121,5 @@ def test_rule_20_twenty_thousand_entries_cost_no_more_than_a_hundred(entries: in
     assert cost(state, 16_000) <= 16_000
     began = time.perf_counter()
     for _ in range(10):
-        build(state, persona(), title)
+        build(state, persona(), title, known)
     assert (time.perf_counter() - began) / 10 < 0.1, "a context takes milliseconds"

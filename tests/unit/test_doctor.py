@@ -1,6 +1,7 @@
 """The doctor: every broken thing its own row with its mend; one does not hide another."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ async def test_each_missing_thing_has_a_row_and_a_mend(tmp_path: Path) -> None:
         assert named in rows[what][0].text
     assert rows["write token"][0].state == "fail"
     assert all(row.mend for same in rows.values() for row in same if row.state != "ok")
+
+
+async def test_broken_knowledge_of_an_error_is_a_failed_row_that_names_file_and_field(tmp_path: Path) -> None:
+    personas = tmp_path / "personas"
+    shutil.copytree(ROOT / "personas", personas)
+    path = personas / "skills" / "errors" / "vm-locked.md"
+    path.write_text(path.read_text().replace("not_match:", "never:"))
+    people = tmp_path / "people.yaml"
+    people.write_text(
+        "people:\n  U0BO000001: {name: bo, roles: [approver]}\n  U0CHRIS001: {name: c, roles: [approver]}\n"
+    )
+    given = load(
+        data=tmp_path / "data", people=people, policies=ROOT / "policies", personas=personas,
+        slack_api_url="http://127.0.0.1:1/",
+    )  # fmt: skip
+    rows = {row.what: row for row in await examine(given) if row.state == "fail"}
+    assert "errors/vm-locked.md: not_match: Field required" in rows["policies"].text
 
 
 @pytest.mark.parametrize("as_json", [True, False])
