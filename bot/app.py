@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from bot.llm.anthropic import Anthropic
 from bot.llm.models import LanguageModels
 from bot.llm.openai import OpenAi
 from bot.llm.prices import Prices, load_prices
-from bot.llm.provider import Endpoint, ProviderError
+from bot.llm.provider import Endpoint
 from bot.policy.knowledge import Knowledge, load_knowledge
 from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
@@ -50,10 +50,8 @@ from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
 from bot.verifying import Verifier
-from tools import TOOL_NAMES, Equipment, all_tools, closing, estate_lock
+from tools import Equipment, all_tools, closing, estate_lock
 from tools.crew import crew_tools
-from tools.proxmox import Cluster, ProxmoxError
-from tools.rights import describe_confinement
 
 WATCHBILL = PersonaName("watchbill")
 WATCHBILL_TOOLS = ("proxmox_read",)  # what /cluster-status looks at, through the same door as everyone
@@ -140,65 +138,6 @@ async def opened(settings: Settings) -> AsyncGenerator[Program]:
         raise CannotStartError(str(error)) from error
 
 
-# What the doctor looks at, one part at a time
-
-
-async def look_at_store(settings: Settings) -> str:
-    """Open and close it; where it is. Raises CannotStartError."""
-    store = await _open_existing(settings)
-    await store.aclose()
-    return "redis as set" if settings.redis_url.get_secret_value() else f"private store in {settings.data}"
-
-
-async def look_at_slack(settings: Settings) -> str:
-    """Connect all five apps. Raises CannotStartError with one line per token."""
-    try:
-        async with Connection(settings.slack_tokens(), SystemClock(), base_url=settings.slack_api_url) as slack:
-            return f"five apps in workspace {slack.identities.team}"
-    except SlackSettingError as error:
-        raise CannotStartError(str(error)) from error
-
-
-async def look_at_models(settings: Settings, wanted: Collection[str]) -> str:
-    """Ask each provider for its models. Raises CannotStartError where one does not answer or lacks a model."""
-    providers = {"openai": _openai(settings), "anthropic": _anthropic(settings)}
-    told: list[str] = []
-    for prefix in sorted({model.partition(":")[0] for model in wanted}):
-        try:
-            known = await providers[prefix].models()
-        except ProviderError as error:
-            raise CannotStartError(f"{prefix}: {error}") from error
-        finally:
-            await providers[prefix].close()
-        missing = [m for m in wanted if m.startswith(f"{prefix}:") and known and m.partition(":")[2] not in known]
-        told.append(f"{prefix} answers" + (f", but does not list {', '.join(missing)}" if missing else ""))
-    return "; ".join(told) or "no persona could be read, so no model was asked"
-
-
-async def look_at_proxmox(settings: Settings) -> str:
-    """The cluster's state with the audit token. Raises CannotStartError."""
-    cluster = Cluster(settings.proxmox_url, settings.proxmox_audit_token.get_secret_value(), settings.proxmox_ca)
-    try:
-        return f"{len(await cluster.census())} machines seen at {settings.proxmox_url}"
-    except ProxmoxError as error:
-        raise CannotStartError(str(error)) from error
-
-
-def look_at_crew(settings: Settings) -> dict[PersonaName, Persona]:
-    """Policies, prices, people and personas against the real list of tools, without a store. Raises CannotStartError."""
-    rules = read_rules(settings)
-    names = frozenset(TOOL_NAMES)
-    try:
-        return load_personas(settings.personas, tools=names, models=rules.prices.models, model=settings.model)
-    except PersonaError as error:
-        raise CannotStartError(str(error)) from error
-
-
-def look_at_rights(settings: Settings) -> tuple[str, ...]:
-    """Which least rights a child process gets on this machine (rule 16)."""
-    return describe_confinement(settings.data.resolve(), terraform_of(settings)).words
-
-
 async def _store(settings: Settings, *, join: bool = False) -> Store:
     settings.data.mkdir(parents=True, exist_ok=True)
     url = settings.redis_url.get_secret_value() or None
@@ -208,17 +147,17 @@ async def _store(settings: Settings, *, join: bool = False) -> Store:
 
 
 def _models(settings: Settings, rules: Rules, store: Store, clock: SystemClock) -> LanguageModels:
-    providers = {"openai": _openai(settings), "anthropic": _anthropic(settings)}
+    providers = {"openai": openai_of(settings), "anthropic": anthropic_of(settings)}
     return LanguageModels(
         providers, rules.prices, budget=store.budget, clock=clock, per_minute=settings.tokens_per_minute
     )
 
 
-def _openai(settings: Settings) -> OpenAi:
+def openai_of(settings: Settings) -> OpenAi:
     return OpenAi(Endpoint(settings.openai_base_url, settings.openai_api_key.get_secret_value()))
 
 
-def _anthropic(settings: Settings) -> Anthropic:
+def anthropic_of(settings: Settings) -> Anthropic:
     return Anthropic(Endpoint(settings.anthropic_base_url, settings.anthropic_api_key.get_secret_value()))
 
 
@@ -376,7 +315,7 @@ def _say_ready(ready_file: Path | None, command: str) -> None:
 
 
 async def _export(settings: Settings) -> int:
-    store = await _open_existing(settings)
+    store = await open_existing(settings)
     try:
         async for line in exported(store.audit):
             sys.stdout.write(line)
@@ -386,7 +325,7 @@ async def _export(settings: Settings) -> int:
 
 
 async def _verify(settings: Settings) -> int:
-    store = await _open_existing(settings)
+    store = await open_existing(settings)
     try:
         places = await broken_places(store.audit, store.journal)
     finally:
@@ -395,7 +334,7 @@ async def _verify(settings: Settings) -> int:
     return 1 if places else 0
 
 
-async def _open_existing(settings: Settings) -> Store:
+async def open_existing(settings: Settings) -> Store:
     try:
         return await _store(settings, join=True)
     except StoreSetupError as error:

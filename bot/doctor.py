@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from bot import app
+from bot import app, looks
 from bot.settings import Settings
 
 State = Literal["ok", "warn", "fail"]
@@ -53,12 +53,14 @@ def render(rows: Sequence[Row], *, as_json: bool) -> str:
 async def examine(settings: Settings) -> list[Row]:
     """Every row, the failed ones too: one broken thing does not hide another."""
     rows = [*_programs(settings), *_rules(settings)]
-    rows.append(await _look("store", app.look_at_store(settings), "WATCHBILL_REDIS_URL or WATCHBILL_DATA"))
-    rows.append(await _look("slack", app.look_at_slack(settings), "`python -m bot manifest`, then the tokens in .env"))
-    rows.append(await _look("proxmox", app.look_at_proxmox(settings), "WATCHBILL_PROXMOX_*"))
+    rows.append(await _look("store", looks.look_at_store(settings), "WATCHBILL_REDIS_URL or WATCHBILL_DATA"))
+    rows.append(
+        await _look("slack", looks.look_at_slack(settings), "`python -m bot manifest`, then the tokens in .env")
+    )
+    rows.append(await _look("proxmox", looks.look_at_proxmox(settings), "WATCHBILL_PROXMOX_*"))
     rows.append(_write_token(settings))
     models = {settings.model} if settings.model else _models(settings)
-    rows.append(await _look("models", app.look_at_models(settings, models), "keys and base URLs in .env"))
+    rows.append(await _look("models", looks.look_at_models(settings, models), "keys and base URLs in .env"))
     return rows
 
 
@@ -90,14 +92,14 @@ def _rights(settings: Settings) -> list[Row]:
         doubtful("rights", words, mend)
         if words.partition(": ")[2].startswith(("no,", "no ", "not "))
         else good("rights", words)
-        for words in app.look_at_rights(settings)
+        for words in looks.look_at_rights(settings)
     ]
 
 
 def _rules(settings: Settings) -> list[Row]:
     try:
         rules = app.read_rules(settings)
-        crew = app.look_at_crew(settings)
+        crew = looks.look_at_crew(settings)
     except app.CannotStartError as error:
         return [broken("policies", str(error), "Correct the file that it names")]
     approvers = len(rules.policies.people.with_role("approver"))
@@ -107,7 +109,7 @@ def _rules(settings: Settings) -> list[Row]:
 
 def _models(settings: Settings) -> set[str]:
     try:
-        return {persona.model for persona in app.look_at_crew(settings).values()}
+        return {persona.model for persona in looks.look_at_crew(settings).values()}
     except app.CannotStartError:
         return set()  # its own row says why
 
