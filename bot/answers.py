@@ -23,7 +23,7 @@ Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
 NO_MISSION = "No mission yet. Mention @Architect with what you want built."
-HELP = "Commands: cluster-status, mission [number], mission verify [number], approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
+HELP = "Commands: cluster-status, mission [number], mission verify [number], mission accept, mission waive, approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
 
 
 class Silent:

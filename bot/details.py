@@ -53,7 +53,7 @@ def _verdicts(state: Mission, titles: Titles) -> Iterator[str]:
         how = "pass" if verdict.passed else "blocked"
         yield f"plan {verdict.revision[:12]}: {how} by {titles(verdict.by)}, checks: {', '.join(verdict.tools)}"
         for finding in verdict.findings:
-            yield f"   {finding.severity} {finding.status}: {finding.rule} on {finding.resource}"
+            yield f"   {finding.fingerprint} {finding.severity} {finding.status}: {finding.rule} on {finding.resource}"
 
 
 def _waiting(state: Mission) -> Iterator[str]:

@@ -8,11 +8,12 @@ from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
 from bot.domain.calls import ToolResult
 from bot.domain.ids import MissionId, RequestId, Thread, UserId
-from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
+from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Ruled, Settled, StopAsked, VoteCast
 from bot.domain.people import Role
 from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
 from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
+from bot.rulings import USAGE, Words, read_words
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
 
@@ -54,12 +55,25 @@ class Desk:
                 await self._modal(item)
             case StopAsked():
                 await self._stop(item)
+            case Commanded() if (words := read_words(item.text)) and item.name == "mission":
+                await self._rule(item, words)
             case Commanded():
                 answer = await self._answers.answer(item)
                 await self._outbox.put(Post(f"answer:{item.reply.trigger or item.reply.message_ts}", _place(item.reply),
                                             WATCHBILL, answer))  # fmt: skip
             case _:
                 assert_never(item)
+
+    async def _rule(self, asked: Commanded, words: Words) -> None:
+        """Into the mission's own lane: it stands in its log, in order with everything else."""
+        thread = await self._journal.thread_of(MissionId(words.mission)) if words.mission else asked.thread
+        if thread is None:
+            key = f"answer:{asked.reply.trigger or asked.reply.message_ts}"
+            await self._outbox.put(
+                Post(key, _place(asked.reply), WATCHBILL, Private(asked.reply.user, f"Which mission? {USAGE}"))
+            )
+            return
+        await self._inbox.put(thread.lane, Ruled(words.what, words.subject, words.reason, asked.reply))
 
     async def _turn_away(self, reply: Reply) -> None:
         """Votes have the gate's own answer; everything else that is not STOP takes a role."""

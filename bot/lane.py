@@ -1,6 +1,6 @@
 """What the holder of a lane does with each item that waits in it. Every item is consumed by the commit that answers it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, assert_never
@@ -11,7 +11,17 @@ from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ToolResult
 from bot.domain.ids import InboxId, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
-from bot.domain.inbound import AnswerGiven, Continue, DeadlineReached, ExtendAsked, Ordered, Said, Settled, StopAsked
+from bot.domain.inbound import (
+    AnswerGiven,
+    Continue,
+    DeadlineReached,
+    ExtendAsked,
+    Ordered,
+    Ruled,
+    Said,
+    Settled,
+    StopAsked,
+)
 from bot.domain.people import Role
 from bot.domain.ports import Clock, Environments, People, Scope, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Private, QuestionCard
@@ -19,6 +29,7 @@ from bot.domain.state import Mission, OpenQuestion
 from bot.domain.storage import Approvals, Commit, Deadline, Journal
 from bot.mission import applied, fold
 from bot.router import addressed
+from bot.rulings import rule
 from bot.turn import LaneWatch
 
 Ids = tuple[InboxId, ...]  # the items that one answer consumes
@@ -93,6 +104,8 @@ class LaneRules:
                 await self._answered(visit, ids, item)
             case ExtendAsked():
                 await self._extended(visit, ids, item)
+            case Ruled():
+                await self._ruled(visit, ids, item)
             case Settled():
                 await self._settled(visit, ids, item)
             case DeadlineReached():
@@ -205,6 +218,16 @@ class LaneRules:
             extended = log.BudgetExtended(user, self._extend_factor)
             await self._write(visit, ids, extended, *(() if waits else (note,)))
             await self._show(visit)
+
+    async def _ruled(self, visit: Visit, ids: Ids, ruled: Ruled) -> None:
+        state, user = visit.state, ruled.reply.user
+        ruling = rule(state, await self._people.human(user), ruled) if state else "There is no mission in this thread."
+        if isinstance(ruling, str) or state is None:
+            await self._private(visit, ids, user, str(ruling))
+            return
+        notice = Post(f"ruled:{state.id}:{state.ordinal}", state.thread, WATCHBILL, Notice(ruling.text))
+        await self._write(visit, ids, *ruling.entries, posts=(notice,))
+        await self._show(visit)
 
     # approvals -------------------------------------------------------------------------------------------------------
 
@@ -346,35 +369,6 @@ class LaneRules:
         mission = visit.state.id if visit.state else None
         for logged in await self._journal.commit(visit.token, mission, commit):
             visit.state = applied(visit.state, logged) if visit.state else None
-
-
-def joined(items: Sequence[tuple[InboxId, Ordered]]) -> list[tuple[Ids, Ordered]]:
-    """What waits, with the lines that one author wrote in a row as one message: they get one turn (rule 4).
-
-    A line that mentions somebody else, or changes an earlier one, stands alone.
-    """
-    found: list[tuple[Ids, Ordered]] = []
-    run: list[Said] = []
-    for id_, item in items:
-        goes_on = isinstance(item, Said) and bool(run) and all(_together(said, item) for said in run)
-        run = [*(run if goes_on else ()), item] if isinstance(item, Said) else []
-        if goes_on:
-            found[-1] = ((*found[-1][0], id_), _one(run))
-        else:
-            found.append(((id_,), item))
-    return found
-
-
-def _together(one: Said, other: Said) -> bool:
-    plain = not (one.edited or other.edited) and one.user == other.user
-    return plain and (not one.to or not other.to or one.to == other.to)
-
-
-def _one(run: Sequence[Said]) -> Said:
-    """The lines in the order in which they were written, whatever order they came in."""
-    lines = sorted(run, key=lambda said: said.ts.rjust(len(max(run, key=lambda s: len(s.ts)).ts)))
-    to = next((said.to for said in lines if said.to), ())
-    return replace(lines[0], text="\n".join(said.text for said in lines), to=to)
 
 
 def _thread(lane: LaneKey) -> Thread:

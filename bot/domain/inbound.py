@@ -78,6 +78,17 @@ class ExtendAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruled:
+    """A person's word on a finding (`subject`: fingerprint or rule) or a criterion (its number)."""
+
+    what: Literal["accept", "waive"]
+    subject: str
+    reason: str
+    reply: Reply
+    kind: Literal["ruled"] = "ruled"
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """STOP as text, button or command. `force` is true for a second one by a person. `clear` is CLEAR: inbox only."""
 
@@ -130,5 +141,5 @@ class Continue:
 # At once, in any worker, without the lane's lease; at least once, so their effects are idempotent.
 Immediate = VoteCast | ModalAsked | StopAsked | Commanded
 # In order, by the one holder of the lane's lease.
-Ordered = Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue | StopAsked
+Ordered = Said | AnswerGiven | ExtendAsked | Ruled | Settled | DeadlineReached | Continue | StopAsked
 Inbound = Immediate | Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue

@@ -243,7 +243,7 @@ class Noted:
 
     to: PersonaName
     text: str
-    why: Literal["returned", "extended", "recovered"]
+    why: Literal["returned", "extended", "recovered", "decided"]
     kind: Literal["noted"] = "noted"
 
 

@@ -16,7 +16,11 @@ class Command:
 
 COMMANDS = (
     Command("cluster-status", "Nodes, quorum, machines and open approvals", prefixed=False),
-    Command("mission", "The latest missions, one of them, or its evidence probed again", "[number] | verify [number]"),
+    Command(
+        "mission",
+        "The latest missions, one of them, or its evidence probed again",
+        "[number] | verify [number] | accept <finding> | waive <criterion>",
+    ),
     Command("approvals", "Approvals that wait for somebody"),
     Command("crew", "The agents, their models and limits"),
     Command("cost", "What missions have cost", "[number]"),

@@ -37,5 +37,5 @@ def test_plan_verdicts_waivers_and_what_waits_stand_below() -> None:
     text = details_of(state, title)
     assert "1 they run · waived · “three VMs”\n   waived: seen by eye" in text
     assert "Plan\n1 Builder: machines · for 1 · checked by: proxmox_read vms" in text
-    assert "plan 9c1d229c1d22: pass by Sentinel, checks: checkov\n   low open: CKV_1 on vm.cp1" in text
+    assert "plan 9c1d229c1d22: pass by Sentinel, checks: checkov\n   f1 low open: CKV_1 on vm.cp1" in text
     assert "Waiting for people\nrequest r1: " in text
