@@ -1,38 +1,60 @@
-"""The identity of a failure: the error's signature, and for a missing thing also its name."""
+"""The identity of a failure: the error's signature."""
 
 import re
+from dataclasses import dataclass
 
 from bot.domain.calls import ToolResult
 from bot.domain.ids import Json
 from bot.guards.guard import seen
 from bot.policy.signatures import signature_of
 
-FAILING = frozenset({"failed", "refused", "denied"})
-MISSING = re.compile(
-    r"(?:cannot access|no such file or directory|not found|does not exist|can't cd to|did not match)[:,]?\s*['\"“]?([^\s'\"”:,]+)"
-    r"|['\"“]?([^\s'\"”:]+)['\"”]?: (?:no such file or directory|not found)",
+# A thing that is not there, by its name.
+MISSING = (
+    re.compile(r"(?:cannot access|can't cd to|no such file or directory:|not found:) ?['\"“‘]?(?P<name>[^\s'\"”’:,]+)['\"”’]?", re.IGNORECASE),
+    re.compile(r"['\"“‘]?(?P<name>[^\s'\"”’:]+)['\"”’]?: (?:no such file or directory|(?:command )?not found)", re.IGNORECASE),
+    re.compile(r"(?P<name>[^\s'\"”’:]+)['\"”’]? does not exist", re.IGNORECASE),
+)
+# What systems say word for word, wherever a report repeats it.
+SAID_BY_SYSTEMS = re.compile(
+    r"permission denied(?: \([\w,-]+\))?|connection (?:refused|timed out|reset by peer)|no route to host|host key verification failed|"
+    r"\b(?:401|403|404|500|502|503) [a-z]+(?: [a-z]+)?|operation not permitted|command not found|no space left on device|"
+    r"name or service not known|could not resolve host(?:name)?|certificate (?:verify failed|signed by unknown authority)",
     re.IGNORECASE,
 )
+FAILING = frozenset({"failed", "refused", "denied"})
 QUOTED = re.compile(r"[\"“`]([^\"“”`\n]{6,200})[\"”`]")
 
 
-def failure_of(result: ToolResult) -> str:
-    """Identity of what went wrong, or "" where nothing did. Missing files and programs are told apart by name."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`key` is the error's identity; `missing` names the thing that is not there, where that is what went wrong."""
+
+    key: str
+    missing: str = ""
+
+    @property
+    def named(self) -> str:
+        """Identity with the missing thing's name: the same message about another file is another error."""
+        return f"{self.key} {self.missing}" if self.missing else self.key
+
+
+def failure_of(result: ToolResult) -> Failure | None:
+    """What went wrong, or None where nothing did."""
     if result.status not in FAILING:
-        return ""
+        return None
     text = seen(result.text)
-    key = signature_of(text, result.tool).key
-    if not key:
-        return f"{result.tool}|{result.status}"
-    missing = MISSING.search(text)
-    name = (missing[1] or missing[2]) if missing else ""
-    return f"{key}|{name.rstrip('/.').rsplit('/', 1)[-1]}" if name else key
+    missing = next((found for pattern in MISSING if (found := pattern.search(text))), None)
+    if missing:
+        return Failure(f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1])
+    return Failure(signature_of(text, result.tool).key or f"{result.tool}|{result.status}")
 
 
 def quoted_failures(text: str) -> tuple[str, ...]:
-    """Identities of the error messages that a report quotes word for word."""
-    found = (signature_of(quote).key for quote in QUOTED.findall(seen(text)))
-    return tuple(dict.fromkeys(key for key in found if key))[:8]
+    """Identities of the error messages that a report repeats word for word."""
+    text = seen(text)
+    found = [signature_of(quote).key for quote in QUOTED.findall(text)]
+    found += [said.casefold() for said in SAID_BY_SYSTEMS.findall(text)]
+    return tuple(dict.fromkeys(key for key in found if key))[:12]
 
 
 def fingerprint(tool: str, arguments: Json) -> str:

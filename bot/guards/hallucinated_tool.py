@@ -14,12 +14,12 @@ CALL_IN_WORDS = re.compile(
     r"\((?:calling|call|using|invoking)(?: tool)?:? `?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`?\b[^)\n]{0,200}\)"
     r"|(?:^|\n)[ \t]*(?:🔧 ?)?(?:calling|invoking|executing) tool:? `?([a-z][a-z0-9_]+)"
     r"|(?:^|\n)[ \t]*<?(?:tool_call|function_call)>?:?[ \t]*\{?\W{0,3}([a-z][a-z0-9_]+)"
-    r"|(?:^|\n)[ \t]*`?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\(\{",
+    r"|(?:^|\n)[ \t]*`?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\(\{[ \t]*[\"'}]",
     re.IGNORECASE,
 )
 RECORD = re.compile(r"\b[A-Z]{2,10}-(?:\d{4}-)?\d{2,8}\b")
 FILED = re.compile(
-    r"\b(?:attached|saved|logged|filed|recorded|documented|uploaded|posted|added|opened|raised|created|updated)\b[^.\n]{0,60}?"
+    r"(?:\b(?:I|we)(?:'ve|’ve| have)?(?: also| now)? |\b(?:have|has) been (?:also )?|\b(?:is|are|was|were) (?:now |also )?(?:documented and )?)(?:attached|saved|logged|filed|recorded|documented|uploaded|posted|added|opened|raised|created|updated)\b[^.\n]{0,60}?"
     r"\b(?:(?:ticket|incident|case|issue|change|task|story|jira|servicenow|pagerduty)\b[^.\n]{0,12}?|(?:to|in|as|under)\s+)"
     r"([A-Z]{2,10}-(?:\d{4}-)?\d{2,8})\b"
 )
@@ -32,7 +32,7 @@ class Known:
     """`records` are numbers of tickets and the like that a person or a result has shown."""
 
     records: frozenset[str] = frozenset()
-    claimed: tuple[str, ...] = ()
+    claimed: tuple[tuple[str, PersonaName], ...] = ()
 
 
 def step(state: Known, logged: Logged) -> tuple[Known, Found]:
@@ -56,9 +56,9 @@ def _spoken(state: Known, by: PersonaName, text: str, at: EntryId) -> tuple[Know
         name = next(name for name in call.groups() if name)
         return state, (_found(name, by, at, f"{by} wrote a call of {name} into its words; nothing ran"),)
     for record in FILED.findall(text):
-        new = record not in state.records and record not in state.claimed
+        new = record not in state.records and (record, by) not in state.claimed
         if new and record.split("-")[0] not in STANDARDS:
-            state = replace(state, claimed=(*state.claimed, record)[-100:])
+            state = replace(state, claimed=(*state.claimed, (record, by))[-100:])
             return state, (_found(record, by, at, f"{by} says it filed something under {record}; no tool can, and nobody named it"),)
     return state, NOTHING
 

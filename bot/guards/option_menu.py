@@ -14,13 +14,22 @@ from bot.guards.guard import NOTHING, Found, Guard
 TAIL = 2400  # characters: a menu ends the message
 END = 420  # characters in which the call to pick stands, for offers in prose
 PICK = re.compile(
-    r"\b(?:which|pick|choose|choice|select|prefer|option|reply|respond|answer|say|advise|decide|decision|indicate|tell me|instruct)\b",
+    r"\b(?:which|pick|choose|choice|select|prefer|reply|respond|answer|say|confirm|decide|indicate|tell me|instruct)\b",
     re.IGNORECASE,
 )
-TOKEN = re.compile(r"(?<![\w/.$=-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w/.=-])")
+NAME = r"(?:I WILL )?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # a word of a protocol, in capitals
+BACK = re.compile(
+    rf"\b(?:reply|respond|say|answer|choose|pick|select|confirm)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])", re.IGNORECASE | re.ASCII
+)
+ALONE = re.compile(rf"^[ \t]*(?:[-*•]|\d{{1,2}}[.)])?[ \t]*[\"“`]?({NAME})[\"”`]?[ \t]*(?:$|[—–(|]|- |or\b)", re.MULTILINE)
+ALTERNATIVE = re.compile(rf"(?<![\w$/])({NAME})[\"”`]?(?: ?[|/] ?|,? or )[\"“`]?(?=({NAME}))")
 CAPITALS = re.compile(r"(?<![\w/])[A-Z]{4,}(?: [A-Z]{3,})*(?:/[A-Z]{4,}(?: [A-Z]{3,})*)+(?![\w/])")
+STATUS = re.compile(r"\[[A-Z_ ]+\]")  # a sign for the reader, nothing to say back
 LETTERED = re.compile(r"\b(?:option|choice|alternative|variant)\s*\(?([A-D1-6])\b|(?<!\w)\(([A-D])\)", re.IGNORECASE)
-SPELLED = re.compile(r"\b(?:reply|respond|say|answer|state|type)\b[^.\n]{0,60}?[\"“”'`«]([^\"“”'`»\n]{2,60})[\"“”'`»]", re.IGNORECASE)
+SPELLED = re.compile(
+    r"\b(?:reply|respond|say|answer|state)\b[^.\n]{0,60}?[\"“”'`«]([^\"“”'`»\n]{2,60})[\"“”'`»]", re.IGNORECASE
+)
+REVIEW = frozenset({"approved", "approve", "stop"})  # the review's own words, between agents
 OFFER = re.compile(r"^[ \t]*(?:[-*•–]|\(?\d{1,2}[.)]|\(?[a-dA-D][.)])\s+\S", re.MULTILINE)
 WHICH = re.compile(
     r"\bwhich (?:(?:one|ones|option|options|of (?:those|these|the)\b[^?\n]{0,40}|path|way|approach|route)\b[^?\n]{0,80}|(?:would|do|should|can|shall) (?:you|I|we)\b[^?\n]{0,80})\?"
@@ -53,14 +62,15 @@ def menu(text: str) -> tuple[str, ...]:
 
 def _tokens(tail: str) -> tuple[str, ...]:
     """Words of a protocol, in capitals, that a person should type back."""
-    found: dict[str, None] = {}
+    tail = STATUS.sub("", tail)
+    found = dict.fromkeys(name for name in BACK.findall(tail) if name.isupper())
+    found.update(dict.fromkeys(ALONE.findall(tail)))
+    for one, other in ALTERNATIVE.findall(tail):
+        found.update({one: None, other: None})
     for line in tail.splitlines():
-        names = TOKEN.findall(line)
-        if names and (PICK.search(line) or OFFER.match(line) or len(names) > 1):
-            found.update(dict.fromkeys(names))
-        for run in CAPITALS.findall(line):
-            found.update(dict.fromkeys(run.split("/")))
-    return tuple(found) if found and PICK.search(tail) else ()
+        if PICK.search(line):
+            found.update(dict.fromkeys(name for run in CAPITALS.findall(line) for name in run.split("/")))
+    return tuple(found) if PICK.search(tail) else ()
 
 
 def _letters(tail: str) -> tuple[str, ...]:
@@ -72,6 +82,7 @@ def _letters(tail: str) -> tuple[str, ...]:
 def _spelled(tail: str) -> tuple[str, ...]:
     """Two or more sentences that a person may say back, word for word."""
     found = dict.fromkeys(words.strip(" .,") for words in SPELLED.findall(tail))
+    found = {words: None for words in found if words.casefold() not in REVIEW}
     return tuple(found) if len(found) > 1 and EITHER.search(tail) else ()
 
 

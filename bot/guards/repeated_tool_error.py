@@ -1,4 +1,4 @@
-"""The same error for the third time, with no success of the failing call in between."""
+"""The same error for the third time, with no success in between: of the failing call, or, where things were not found, of the tool."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from bot.domain import log
 from bot.domain.guarding import Detection
 from bot.domain.ids import EntryId
 from bot.domain.log import Logged
-from bot.guards.failures import failure_of, fingerprint
+from bot.guards.failures import Failure, failure_of, fingerprint
 from bot.guards.guard import NOTHING, Found, Guard, kept, seen
 
 THIRD = 3
@@ -40,7 +40,8 @@ def step(state: Errors, logged: Logged) -> tuple[Errors, Found]:
         case log.ToolReturned(result=result) as entry:
             call = state.calls.get(result.call, "")
             if result.status == "ok":
-                fixed = [key for key, error in state.known.items() if call and call in error.calls]
+                found = f"{result.tool}|missing"
+                fixed = [k for k, error in state.known.items() if k == found or (call and call in error.calls)]
                 known = {key: error for key, error in state.known.items() if key not in fixed} if fixed else state.known
                 return (replace(state, known=known) if fixed else state), NOTHING
             failure = failure_of(result)
@@ -49,21 +50,21 @@ def step(state: Errors, logged: Logged) -> tuple[Errors, Found]:
             return state, NOTHING
 
 
-def _failed(state: Errors, logged: Logged, entry: log.ToolReturned, failure: str, call: str) -> tuple[Errors, Found]:
+def _failed(state: Errors, logged: Logged, entry: log.ToolReturned, failure: Failure, call: str) -> tuple[Errors, Found]:
     known = dict(state.known)
-    old = known.pop(failure, Error())
+    old = known.pop(failure.key, Error())
     told = f"{entry.result.tool} {entry.result.status}: {_line(entry.result.text)}"
     error = Error(
         (*old.at, logged.id)[-10:], (*old.tries, told)[-THIRD:], frozenset([*old.calls, call][-10:]), old.count + 1
     )
-    known[failure] = error
+    known[failure.key] = error
     state = replace(state, known=kept(known))
     if error.count < THIRD:
         return state, NOTHING
     text = f"{entry.persona} ran into the same error {error.count} times: {_line(entry.result.text)}"
-    first = error.at[min(1, len(error.at) - 1)]
+    first = error.at[1] if error.count == THIRD else logged.id  # later ones stand for themselves
     return state, (
-        Detection("repeated_tool_error", failure, entry.persona, first, logged.id, text, error.tries),
+        Detection("repeated_tool_error", failure.key, entry.persona, first, logged.id, text, error.tries),
     )
 
 

@@ -16,8 +16,10 @@ DUMP = 8  # lines NAME=value: an environment, no configuration
 STAND_IN = re.compile(
     r"(?ix)^(?: [A-Z0-9_]*(?:YOUR|MY)_[A-Z0-9_]* | <[^>]*>? | \$.* | \{\{.* | \(.* | x{3,} | \*{3,} | \.{3,} | … | changeme.*"
     r" | change_me.* | replace.* | example.* | placeholder.* | redacted.* | secret | password | token | true | false | null | none"
-    r" | var\..* | lookup\(.* | vault.* | present | set | unset | missing | empty | required | sensitive.* | known.* )[\"'`,;.)]*$"
+    r" | var\..* | lookup\(.* | vault.* | pass | user | pw | passphrase | present | set | unset | missing | empty | required | sensitive.* | known.* )[\"'`,;.)]*$"
 )
+KEY_BYTES = re.compile(r"(?:\\n|\s)[A-Za-z0-9+/=]{32,}")
+REFERENCE = re.compile(r"[$%]\{|\$\(|\{\{|\$[A-Za-z_]|\[[A-Za-z0-9^][^\]]{0,20}\]|[()|\\]")
 LONG = 12  # characters from which an assigned value is taken for one
 MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])")
 LEARNED = 200
@@ -62,8 +64,21 @@ def secrets_in(text: str) -> Iterator[str]:
         value = text[start:end]
         if MARK in value or MARK in text[max(0, start - 12) : start] or STAND_IN.match(value):
             continue
-        if kind != "assigned" or (len(value) >= LONG and MIXED.match(value)):
+        if _whole(kind, value):
             yield value
+
+
+def _whole(kind: str, value: str) -> bool:
+    """False for names, patterns and references that stand where a secret would."""
+    match kind:
+        case "pem":
+            return KEY_BYTES.search(value) is not None  # not the expression of a program that looks for keys
+        case "header":
+            return REFERENCE.search(value) is None
+        case "assigned":
+            return len(value) >= LONG and MIXED.match(value) is not None and REFERENCE.search(value) is None
+        case _:
+            return True
 
 
 GUARD = Guard("secret_leak", (log.Spoke, log.HandedOff, log.ToolReturned), Secrets(), step)

@@ -54,7 +54,7 @@ def _blocked(chain: Chain, verdict: Verdict, at: EntryId) -> tuple[Chain, Found]
     facts = tuple(f"{f.rule} on {f.resource}: {f.text[:160]}" for f in named[:5])
     what = f"{named[0].rule} on {named[0].resource}" if named else "the same demand"
     text = f"{verdict.by} blocked {len(chain.blocks)} times for {what}"
-    return chain, (Detection("stop_loop", chain.cause, verdict.by, chain.blocks[1], at, text, facts),)
+    return chain, (Detection("stop_loop", chain.cause, verdict.by, at, at, text, facts),)
 
 
 GUARD = Guard(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-Kind = Literal["human", "system", "turn", "step", "call", "result", "no_tool", "aborted", "thought", "speech"]
+Kind = Literal["human", "system", "turn", "step", "call", "result", "error", "no_tool", "aborted", "thought", "speech"]
 HUMANS = frozenset({"user", "human", "operator"})
 SYSTEMS = frozenset({"system", "watchbill"})
 THINK = "::think"
@@ -108,7 +108,7 @@ def _private(text: str, head: str) -> tuple[Kind, str, str]:
     if found := CALL.match(text):
         return "call", found[1], found[2] or ""
     if found := TOOL_ERROR.match(text):
-        return "result", "", f"Error: {text[found.end() :]}"
+        return "error", "", text[found.end() :]
     if ABORTED.match(head):
         return "aborted", "", text
     return "thought", "", text

@@ -42,7 +42,7 @@ IN_STDERR = re.compile(
     r"^(?!\W*(?:\[?WARNING|\[DEPRECATION)).*\b(?:error|fatal|cannot|can't|denied|no such|not found|failed|invalid|unable|refused|unexpected)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-BOXED = re.compile(r"^[│|]?\s*Error: |^fatal: \[|FAILED!|^ERROR!|\bERROR: ", re.MULTILINE)
+BOXED = re.compile(r"^[│|]?\s*Error: |^fatal: \[|FAILED!|^ERROR[!:] ", re.MULTILINE)
 
 
 def persona_of(sender: str) -> PersonaName:
@@ -92,7 +92,7 @@ class Translator:
             if re.search(r"\bSTOP\b|\bCLEAR|cleared|wiped", line.text):
                 yield log.StopPressed(PERSON)
             return
-        if line.kind != "result" and by in self.waiting:  # the later recordings leave results out
+        if line.kind not in {"result", "error"} and by in self.waiting:  # the later recordings leave results out
             yield self._returned(by, self.waiting.pop(by), "", "ok")
         match line.kind:
             case "turn":
@@ -105,7 +105,10 @@ class Translator:
             case "result":
                 self.private[by] = (here, line.text)
                 call = self.waiting.pop(by, None) or ProposedCall(self._id(), line.subject or "unknown", {})
-                yield self._returned(by, call, *_outcome(line.text))
+                yield self._returned(by, call, *_outcome(line.text, call.tool))
+            case "error":
+                call = self.waiting.pop(by, None) or ProposedCall(self._id(), "unknown", {})
+                yield self._returned(by, call, ANSI.sub("", line.text), "failed")
             case "no_tool":
                 call = self.waiting.pop(by, None) or ProposedCall(self._id(), line.subject, {})
                 result = ToolResult(CallId(call.id), line.subject, "refused", line.text, facts={"unknown_tool": True})
@@ -194,10 +197,11 @@ def _place(entry: EntryId) -> int:
     return index_of(entry) if entry else -1
 
 
-def _outcome(text: str) -> tuple[str, ResultStatus]:
+def _outcome(text: str, tool: str) -> tuple[str, ResultStatus]:
     """A recorded result's text, what went wrong first, and whether anything did."""
     body = FENCE.sub("", ANSI.sub("", text))
     out, _, err = body.partition("STDERR:")
-    if SAYS_ERROR.match(body) or BOXED.search(body) or IN_STDERR.search(err):
+    reads = tool.startswith("read_")  # what it reads may well speak of errors
+    if SAYS_ERROR.match(body) or (not reads and (BOXED.search(body) or IN_STDERR.search(err))):
         return f"{err.strip()}\n{out.strip()}".strip(), "failed"
     return body.strip(), "ok"
