@@ -52,7 +52,7 @@ def failure_of(result: ToolResult) -> Failure | None:
 def quoted_failures(text: str) -> tuple[str, ...]:
     """Identities of the error messages that a report repeats word for word."""
     text = seen(text)
-    found = [signature_of(quote).key for quote in QUOTED.findall(text)]
+    found = [signature_of(quote).key for quote in QUOTED.findall(text)[:24]]
     found += [said.casefold() for said in SAID_BY_SYSTEMS.findall(text)]
     return tuple(dict.fromkeys(key for key in found if key))[:12]
 

@@ -29,6 +29,7 @@ LETTERED = re.compile(r"\b(?:option|choice|alternative|variant)\s*\(?([A-D1-6])\
 SPELLED = re.compile(
     r"\b(?:reply|respond|say|answer|state)\b[^.\n]{0,60}?[\"“”'`«]([^\"“”'`»\n]{2,60})[\"“”'`»]", re.IGNORECASE
 )
+QUOTES = re.compile(r"[\"“”'`«]")
 REVIEW = frozenset({"approved", "approve", "stop"})  # the review's own words, between agents
 OFFER = re.compile(r"^[ \t]*(?:[-*•–]|\(?\d{1,2}[.)]|\(?[a-dA-D][.)])\s+\S", re.MULTILINE)
 WHICH = re.compile(
@@ -63,12 +64,15 @@ def menu(text: str) -> tuple[str, ...]:
 def _tokens(tail: str) -> tuple[str, ...]:
     """Words of a protocol, in capitals, that a person should type back."""
     tail = STATUS.sub("", tail)
-    found = dict.fromkeys(name for name in BACK.findall(tail) if name.isupper())
-    found.update(dict.fromkeys(ALONE.findall(tail)))
-    for one, other in ALTERNATIVE.findall(tail):
-        found.update({one: None, other: None})
+    found: dict[str, None] = {}
+    marked = "\n".join(line for line in tail.splitlines() if "_" in line)
+    if marked:
+        found.update(dict.fromkeys(name for name in BACK.findall(marked) if name.isupper()))
+        found.update(dict.fromkeys(ALONE.findall(marked)))
+        for one, other in ALTERNATIVE.findall(marked):
+            found.update({one: None, other: None})
     for line in tail.splitlines():
-        if PICK.search(line):
+        if "/" in line and PICK.search(line):
             found.update(dict.fromkeys(name for run in CAPITALS.findall(line) for name in run.split("/")))
     return tuple(found) if PICK.search(tail) else ()
 
@@ -81,7 +85,8 @@ def _letters(tail: str) -> tuple[str, ...]:
 
 def _spelled(tail: str) -> tuple[str, ...]:
     """Two or more sentences that a person may say back, word for word."""
-    found = dict.fromkeys(words.strip(" .,") for words in SPELLED.findall(tail))
+    quoting = "\n".join(line for line in tail.splitlines() if QUOTES.search(line))
+    found = dict.fromkeys(words.strip(" .,") for words in SPELLED.findall(quoting))
     found = {words: None for words in found if words.casefold() not in REVIEW}
     return tuple(found) if len(found) > 1 and EITHER.search(tail) else ()
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bot.domain import log
 from bot.domain.guarding import Detection
@@ -55,8 +56,13 @@ def _looked(state: Secrets, by: PersonaName, text: str, at: EntryId, how: str) -
     return state, (Detection("secret_leak", by, by, at, at, f"{by} {how} something that looks like a secret"),)
 
 
-def secrets_in(text: str) -> Iterator[str]:
+@lru_cache(maxsize=32)  # the same words stand in an answer, in the speech and in the task that it becomes
+def secrets_in(text: str) -> tuple[str, ...]:
     """The values in `text` that are secrets by their shape, or by their name in a dump of an environment."""
+    return tuple(dict.fromkeys(_secrets_in(text)))
+
+
+def _secrets_in(text: str) -> Iterator[str]:
     rows = ENVIRONMENT.findall(text)
     if len(rows) >= DUMP:
         yield from (value.strip() for name, value in rows if names_secret(name) and not STAND_IN.match(value.strip()))

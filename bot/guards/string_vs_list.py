@@ -21,6 +21,7 @@ TOLD = re.compile(
 )
 
 
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     at: tuple[EntryId, ...] = ()
@@ -33,12 +34,18 @@ def step(state: Shown, logged: Logged) -> tuple[Shown, Found]:
                 if any(AS_TEXT.search(seen(text)) for text in strings(call.arguments)):
                     return _found(state, by, logged.id, f"{by} handed {call.tool} a list as key=value text: it arrives as a string")
             return state, NOTHING
-        case log.ToolReturned(persona=by, result=result) if result.status == "failed" and TOLD.search(seen(result.text)):
+        case log.ToolReturned(persona=by, result=result) if result.status == "failed" and _told(result.text):
             return _found(state, by, logged.id, f"{result.tool} failed as it does where a string stands for a list")
-        case log.Spoke(_, by, text) if TOLD.search(seen(text)):
+        case log.Spoke(_, by, text) if _told(text):
             return _found(state, by, logged.id, f"{by} tells of an error that a string in place of a list makes")
         case _:
             return state, NOTHING
+
+
+def _told(text: str) -> bool:
+    """The error's words stand in `text`; lines that hold none of its parts are not matched at all."""
+    lines = (line for line in seen(text).splitlines() if "[" in line or "tring" in line or "array" in line)
+    return any(TOLD.search(line) for line in lines)
 
 
 def _found(state: Shown, by: PersonaName, at: EntryId, text: str) -> tuple[Shown, Found]:

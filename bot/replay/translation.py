@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from bot.domain import log
 from bot.domain.calls import CallClass, ResultStatus, ToolResult
@@ -45,6 +46,7 @@ IN_STDERR = re.compile(
 BOXED = re.compile(r"^[│|]?\s*Error: |^fatal: \[|FAILED!|^ERROR[!:] ", re.MULTILINE)
 
 
+@lru_cache(maxsize=1024)
 def persona_of(sender: str) -> PersonaName:
     """Who in our crew the recorded sender would be; its own name where nobody fits."""
     return next((name for pattern, name in ROLES if pattern.search(sender)), PersonaName(sender.lower()))
@@ -52,6 +54,8 @@ def persona_of(sender: str) -> PersonaName:
 
 def mentioned(text: str, but: PersonaName) -> tuple[PersonaName, ...]:
     """The agents that a text addresses with @, first at the beginning of a line, then in order."""
+    if "@" not in text:
+        return ()
     found = [(text[max(0, m.start() - 1) : m.start()] not in {"", "\n"}, m.start(), m[1]) for m in MENTION.finditer(text)]
     names = (persona_of(name) for _, _, name in sorted(found) if name.lower() not in {"user", "human", "end", "here", "channel"})
     return tuple(dict.fromkeys(name for name in names if name != but))
