@@ -11,13 +11,13 @@ from bot.domain.log import Logged
 from bot.guards.guard import NOTHING, Found, Guard, seen
 
 CALL_IN_WORDS = re.compile(
-    r"\((?:calling|call|using|invoking)(?: tool)?:? `?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`?\b[^)\n]{0,200}\)"
+    r"\((?:calling|call|invoking)(?: tool)?:? `?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`?[:({ )][^)\n]{0,200}"
     r"|(?:^|\n)[ \t]*(?:🔧 ?)?(?:calling|invoking|executing) tool:? `?([a-z][a-z0-9_]+)"
     r"|(?:^|\n)[ \t]*<?(?:tool_call|function_call)>?:?[ \t]*\{?\W{0,3}([a-z][a-z0-9_]+)"
     r"|(?:^|\n)[ \t]*`?([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\(\{[ \t]*[\"'}]",
     re.IGNORECASE,
 )
-SIGN = re.compile(r"_call|[Cc]alling|[Ii]nvoking|[Ee]xecuting tool|\([Uu]sing|\([Cc]all|\(\{")
+SIGN = re.compile(r"_call|[Cc]alling|[Ii]nvoking|[Ee]xecuting tool|\([Cc]all|\(\{")
 RECORD = re.compile(r"\b[A-Z]{2,10}-(?:\d{4}-)?\d{2,8}\b")
 FILED = re.compile(
     r"(?:\b(?:I|we)(?:'ve|’ve| have)?(?: also| now)? |\b(?:have|has) been (?:also )?|\b(?:is|are|was|were) (?:now |also )?(?:documented and )?)(?:attached|saved|logged|filed|recorded|documented|uploaded|posted|added|opened|raised|created|updated)\b[^.\n]{0,60}?"

@@ -1,7 +1,7 @@
 """A recording through our parser, router and guards: what would have happened if the agents had said these things here."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bot.agents.persona import Persona
 from bot.domain.guarding import Detection
@@ -49,6 +49,7 @@ class Outcome:
     recorded_tokens: int
     recorded_largest: int
     recorded_calls: int
+    redact: Callable[[str], str] = field(repr=False, compare=False)
 
     @property
     def first_intervention(self) -> int | None:
@@ -108,6 +109,7 @@ def replay(recording: Recording, personas: Mapping[PersonaName, Persona]) -> Out
         recorded_tokens=sum(sizes),
         recorded_largest=max(sizes, default=0),
         recorded_calls=len(sizes),
+        redact=house.redactor.text,
     )
 
 

@@ -96,9 +96,14 @@ class House:
         self.learned.update(whole)
 
     def finish(self) -> None:
-        """What was never said aloud is nobody's turn here either."""
-        for unit in self.units.values():
-            self.kept_back += [line.i for line in unit.lines]
+        """Turns that were never ended by words: started where somebody had given them, kept back elsewhere."""
+        for by, unit in self.units.items():
+            wake = self._wake(by)
+            if self.state is None or wake is None:
+                self.kept_back += [line.i for line in unit.lines]
+            else:
+                self._start(self.state, by, unit, wake)
+                self._write(log.TurnEnded(self.state.turns, by, "stopped"))
         self.units.clear()
 
     def _human(self, line: Line) -> None:
@@ -126,9 +131,9 @@ class House:
         return bool(self.state and self.state.wakes and self.state.wakes[-1].cause == "said")
 
     def _stopped(self) -> None:
+        self.finish()
         if self.state is not None and not self.state.ended:
             self._write(log.StopPressed(PERSON), log.MissionEnded("stopped", "STOP"))
-        self.finish()
 
     def _asked(self, by: PersonaName, line: Line) -> None:
         """A model call: what our context would send at most. Every recorded call counts, also those we would not have made.
@@ -150,20 +155,28 @@ class House:
         self.prompt_tokens += size
         self.largest_prompt = max(self.largest_prompt, size)
 
-    def _ended(self, by: PersonaName, unit: Unit, line: Line) -> None:
-        state = self.state
-        wake = next((one for one in state.wakes if one.persona == by), None) if state else None
-        if state is None or state.ended or wake is None:
-            self.kept_back += [one.i for one in unit.lines]
-            return
-        self._run(state, by, unit, wake, line)
+    def _wake(self, by: PersonaName) -> Wake | None:
+        if self.state is None or self.state.ended:
+            return None
+        return next((one for one in self.state.wakes if one.persona == by), None)
 
-    def _run(self, state: Mission, by: PersonaName, unit: Unit, wake: Wake, line: Line) -> None:
+    def _ended(self, by: PersonaName, unit: Unit, line: Line) -> None:
+        wake = self._wake(by)
+        if self.state is None or wake is None:
+            self.kept_back += [one.i for one in unit.lines]
+        else:
+            self._run(self.state, by, unit, wake, line)
+
+    def _start(self, state: Mission, by: PersonaName, unit: Unit, wake: Wake) -> int:
         turn = state.turns + 1
         self.started.append(Started(unit.lines[0].i, by, f"{wake.cause}: {wake.text[:80]}", EntryId(wake.key)))
         self._write(log.TurnStarted(turn, by, wake.key))
         for entry in unit.entries:
             self._write(replace(entry, turn=turn))
+        return turn
+
+    def _run(self, state: Mission, by: PersonaName, unit: Unit, wake: Wake, line: Line) -> None:
+        turn = self._start(state, by, unit, wake)
         said = cut(line.text) if line.kind == "speech" else cut("")
         self.leaks_cut += said.leaks
         shown = self.redactor.text(said.speech)
