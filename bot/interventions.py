@@ -3,7 +3,15 @@
 from dataclasses import replace
 
 from bot.domain import log
-from bot.domain.guarding import DecidedByRule, HumanAsked, InterventionRecord, MissionParked, OwnerChanged, StepRefused, Told
+from bot.domain.guarding import (
+    DecidedByRule,
+    HumanAsked,
+    InterventionRecord,
+    MissionParked,
+    OwnerChanged,
+    StepRefused,
+    Told,
+)
 from bot.domain.ids import PersonaName
 from bot.domain.log import Logged
 from bot.domain.state import Exchange, HeardItem, Mission, Wake
@@ -35,7 +43,9 @@ def intervened(state: Mission, logged: Logged, entry: log.Intervened) -> Mission
 def noted(state: Mission, persona: PersonaName, note: str) -> Mission:
     """A note that `persona` hears in its next context: at once where it has the turn."""
     if state.turn is not None and state.turn.persona == persona:
-        return replace(state, exchanges={**state.exchanges, persona: _with(state.exchanges.get(persona), persona, (note,))})
+        return replace(
+            state, exchanges={**state.exchanges, persona: _with(state.exchanges.get(persona), persona, (note,))}
+        )
     return replace(state, notes={**state.notes, persona: (*state.notes.get(persona, ()), note)[-3:]})
 
 
@@ -51,6 +61,8 @@ def heard(state: Mission, persona: PersonaName) -> Mission:
 
 def taken_away(state: Mission) -> str:
     """Why the turn under way is over, or "": an intervention in it gave the mission to somebody else."""
+    if state.parked == "guard":
+        return state.parked_text
     last = state.interventions[-1] if state.interventions else None
     if last is None or state.turn is None or last.ordinal <= state.turn.since:
         return ""

@@ -58,7 +58,7 @@ class AgentLoop:
                 continue
             if step is not None and (outcome := ending(hold.state, step)):
                 return outcome
-            if await self._health.look(hold) and taken_away(hold.state):
+            if await self._health.look(hold):
                 continue
             if limit := self._over(hold.state, hold.persona):
                 return limit

@@ -22,7 +22,9 @@ def step(state: Bare, logged: Logged) -> tuple[Bare, Found]:
             return Bare(), NOTHING
         case log.VerdictRecorded(verdict) if verdict.passed:
             by = verdict.by
-        case log.ToolReturned(persona=by, result=result) if result.tool == "record_verdict" and result.status == "refused":
+        case log.ToolReturned(persona=by, result=result) if (
+            result.tool == "record_verdict" and result.status == "refused"
+        ):
             pass
         case log.ToolReturned(result=result) if result.status == "ok" and result.tool not in OWN_WORDS:
             return Bare(), NOTHING  # something was looked at

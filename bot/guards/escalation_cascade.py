@@ -58,7 +58,9 @@ def step(state: Orders, logged: Logged) -> tuple[Orders, Found]:
         case log.Spoke(_, by, text) if by != PLANNER and by in state.given:
             found: Found = ()
             for failure in quoted_failures(text):
-                state, more = _open(state, logged.id, f"told|{failure}", OpenError(state.given.get(by, 0), logged.id, "", by))
+                state, more = _open(
+                    state, logged.id, f"told|{failure}", OpenError(state.given.get(by, 0), logged.id, "", by)
+                )
                 found += more
             return state, found
         case _:

@@ -10,8 +10,13 @@ from bot.policy.signatures import signature_of
 
 # A thing that is not there, by its name.
 MISSING = (
-    re.compile(r"(?:cannot access|can't cd to|no such file or directory:|not found:) ?['\"“‘]?(?P<name>[^\s'\"”’:,]+)['\"”’]?", re.IGNORECASE),
-    re.compile(r"['\"“‘]?(?P<name>[^\s'\"”’:]+)['\"”’]?: (?:no such file or directory|(?:command )?not found)", re.IGNORECASE),
+    re.compile(
+        r"(?:cannot access|can't cd to|no such file or directory:|not found:) ?['\"“‘]?(?P<name>[^\s'\"”’:,]+)['\"”’]?",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"['\"“‘]?(?P<name>[^\s'\"”’:]+)['\"”’]?: (?:no such file or directory|(?:command )?not found)", re.IGNORECASE
+    ),
     re.compile(r"(?P<name>[^\s'\"”’:]+)['\"”’]? does not exist", re.IGNORECASE),
 )
 # What systems say word for word, wherever a report repeats it.

@@ -49,7 +49,7 @@ def step(state: Goal, logged: Logged) -> tuple[Goal, Found]:
             return _judged(state, state.stray, logged.id, "handed work out")
         case log.Planned():
             return replace(state, planned=True, stray=()), NOTHING
-        case log.EvidenceRecorded() | log.StopPressed():
+        case log.EvidenceRecorded() | log.StopPressed() | log.Intervened():
             return replace(state, off=(), stray=()), NOTHING
         case _:
             return state, NOTHING
@@ -71,7 +71,7 @@ GUARD = Guard(
     "goal_drift",
     (
         log.MissionOpened, log.RequestAmended, log.HumanSaid, log.Spoke, log.HandedOff, log.Planned,
-        log.EvidenceRecorded, log.StopPressed,
+        log.EvidenceRecorded, log.StopPressed, log.Intervened,
     ),
     Goal(),
     step,

@@ -24,7 +24,27 @@ FILED = re.compile(
     r"\b(?:(?:ticket|incident|case|issue|change|task|story|jira|servicenow|pagerduty)\b[^.\n]{0,12}?|(?:to|in|as|under)\s+)"
     r"([A-Z]{2,10}-(?:\d{4}-)?\d{2,8})\b"
 )
-STANDARDS = frozenset({"CVE", "CWE", "RFC", "ISO", "UTF", "SHA", "TLS", "AES", "CKV", "AVD", "CIS", "NIST", "GHSA", "RHSA", "DSA", "USN", "TS"})
+STANDARDS = frozenset(
+    {
+        "CVE",
+        "CWE",
+        "RFC",
+        "ISO",
+        "UTF",
+        "SHA",
+        "TLS",
+        "AES",
+        "CKV",
+        "AVD",
+        "CIS",
+        "NIST",
+        "GHSA",
+        "RHSA",
+        "DSA",
+        "USN",
+        "TS",
+    }
+)
 RECORDS_KEPT = 400
 
 
@@ -62,7 +82,11 @@ def _spoken(state: Known, by: PersonaName, text: str, at: EntryId) -> tuple[Know
         new = record not in state.records and (record, by) not in state.claimed
         if new and record.split("-")[0] not in STANDARDS:
             state = replace(state, claimed=(*state.claimed, (record, by))[-100:])
-            return state, (_found(record, by, at, f"{by} says it filed something under {record}; no tool can, and nobody named it"),)
+            return state, (
+                _found(
+                    record, by, at, f"{by} says it filed something under {record}; no tool can, and nobody named it"
+                ),
+            )
     return state, NOTHING
 
 

@@ -42,7 +42,7 @@ GUARD = Guard(
     (
         log.TurnEnded, log.VerdictRecorded, log.ToolReturned, log.MissionOpened, log.HumanSaid, log.RequestAmended,
         log.Planned, log.EvidenceRecorded, log.CriterionWaived, log.FindingAccepted, log.Asked, log.QuestionAnswered,
-        log.ApprovalAsked, log.ApprovalEnded, log.BudgetExtended, log.StopPressed,
+        log.ApprovalAsked, log.ApprovalEnded, log.BudgetExtended, log.StopPressed, log.Intervened,
     ),
     Idle(),
     step,

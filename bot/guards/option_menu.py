@@ -19,9 +19,12 @@ PICK = re.compile(
 )
 NAME = r"(?:I WILL )?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # a word of a protocol, in capitals
 BACK = re.compile(
-    rf"\b(?:reply|respond|say|answer|choose|pick|select|confirm)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])", re.IGNORECASE | re.ASCII
+    rf"\b(?:reply|respond|say|answer|choose|pick|select|confirm)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])",
+    re.IGNORECASE | re.ASCII,
 )
-ALONE = re.compile(rf"^[ \t]*(?:[-*•]|\d{{1,2}}[.)])?[ \t]*[\"“`]?({NAME})[\"”`]?[ \t]*(?:$|[—–(|]|- |or\b)", re.MULTILINE)
+ALONE = re.compile(
+    rf"^[ \t]*(?:[-*•]|\d{{1,2}}[.)])?[ \t]*[\"“`]?({NAME})[\"”`]?[ \t]*(?:$|[—–(|]|- |or\b)", re.MULTILINE
+)
 ALTERNATIVE = re.compile(rf"(?<![\w$/])({NAME})[\"”`]?(?: ?[|/] ?|,? or )[\"“`]?(?=({NAME}))")
 CAPITALS = re.compile(r"(?<![\w/])[A-Z]{4,}(?: [A-Z]{3,})*(?:/[A-Z]{4,}(?: [A-Z]{3,})*)+(?![\w/])")
 STATUS = re.compile(r"\[[A-Z_ ]+\]")  # a sign for the reader, nothing to say back
@@ -104,7 +107,10 @@ def _offers(tail: str) -> tuple[str, ...]:
 
 
 def _asks(tail: str) -> bool:
-    return bool(WHICH.search(tail[-END * 2 :]) or re.search(r"\b(?:reply|choose|pick|select|confirm|choice)\b", tail[-END * 2 :], re.IGNORECASE))
+    return bool(
+        WHICH.search(tail[-END * 2 :])
+        or re.search(r"\b(?:reply|choose|pick|select|confirm|choice)\b", tail[-END * 2 :], re.IGNORECASE)
+    )
 
 
 GUARD = Guard("option_menu", (log.Spoke,), None, step)

@@ -27,8 +27,10 @@ def step(state: Rally, logged: Logged) -> tuple[Rally, Found]:
         case log.HandedOff(_, by, to, task):
             pair = frozenset({by, to})
             back = pair == state.pair and by == state.last
-            at = (*state.at, logged.id)[-20:] if back else (logged.id,)
-            tasks = (*state.tasks, f"{by} to {to}: {task[:200]}")[-HAND_OFFS:] if back else (f"{by} to {to}: {task[:200]}",)
+            at: tuple[EntryId, ...] = (*state.at, logged.id)[-20:] if back else (logged.id,)
+            tasks = (
+                (*state.tasks, f"{by} to {to}: {task[:200]}")[-HAND_OFFS:] if back else (f"{by} to {to}: {task[:200]}",)
+            )
             state = Rally(pair, at, to, tasks)
             if len(at) < HAND_OFFS:
                 return state, NOTHING
@@ -46,7 +48,7 @@ GUARD = Guard(
     "ping_pong",
     (
         log.HandedOff, log.ToolReturned, log.HumanSaid, log.RequestAmended, log.Planned, log.EvidenceRecorded,
-        log.VerdictRecorded, log.QuestionAnswered, log.ApprovalEnded, log.StopPressed,
+        log.VerdictRecorded, log.QuestionAnswered, log.ApprovalEnded, log.StopPressed, log.Intervened,
     ),
     Rally(),
     step,

@@ -28,7 +28,7 @@ def step(state: Plans, logged: Logged) -> tuple[Plans, Found]:
             if len(state.idle) >= REPLANS:
                 return state, _found(state, logged.id, f"the plan was made {len(state.idle)} times with nothing done")
             return state, NOTHING
-        case log.HumanSaid() | log.RequestAmended():
+        case log.HumanSaid() | log.RequestAmended() | log.Intervened():
             return Plans(), NOTHING
         case _ if state.idle and acted(logged.entry):
             return Plans(), NOTHING
@@ -40,4 +40,6 @@ def _found(state: Plans, at: EntryId, text: str) -> Found:
     return (Detection("plan_bloat", "plan", PersonaName("architect"), state.idle[0], at, text),)
 
 
-GUARD = Guard("plan_bloat", (log.Planned, log.HumanSaid, log.RequestAmended, log.ToolReturned), Plans(), step)
+GUARD = Guard(
+    "plan_bloat", (log.Planned, log.HumanSaid, log.RequestAmended, log.ToolReturned, log.Intervened), Plans(), step
+)

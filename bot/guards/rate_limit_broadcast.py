@@ -12,7 +12,10 @@ ERROR = re.compile(
     r"(?:openai|anthropic|google)?\.?\w*(?:RateLimit|APIStatus|InternalServer|Overloaded|APITimeout|APIConnection)\w*Error)",
     re.IGNORECASE,
 )
-BODY = re.compile(r"rate_limit_exceeded|rate limit reached for|tokens per min \(TPM\)|overloaded_error|insufficient_quota", re.IGNORECASE)
+BODY = re.compile(
+    r"rate_limit_exceeded|rate limit reached for|tokens per min \(TPM\)|overloaded_error|insufficient_quota",
+    re.IGNORECASE,
+)
 
 
 def step(state: None, logged: Logged) -> tuple[None, Found]:

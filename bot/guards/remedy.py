@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from bot.domain import log
 from bot.domain.guarding import (
     HOWS,
-    Detection,
     DecidedByRule,
+    Detection,
     GuardName,
     HumanAsked,
     Intervention,
@@ -93,8 +92,6 @@ def remedy(state: Mission, detection: Detection, now: datetime, titles: Callable
         case Rung.PARK:
             text = f"{said}. The mission is parked: say how to go on."
             return Remedy(MissionParked(text), text, (log.Parked("guard", text),))
-        case other:
-            assert_never(other)
 
 
 def decision(detection: Detection, note: str) -> DecidedByRule:

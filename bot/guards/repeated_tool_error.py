@@ -50,7 +50,9 @@ def step(state: Errors, logged: Logged) -> tuple[Errors, Found]:
             return state, NOTHING
 
 
-def _failed(state: Errors, logged: Logged, entry: log.ToolReturned, failure: Failure, call: str) -> tuple[Errors, Found]:
+def _failed(
+    state: Errors, logged: Logged, entry: log.ToolReturned, failure: Failure, call: str
+) -> tuple[Errors, Found]:
     known = dict(state.known)
     old = known.pop(failure.key, Error())
     told = f"{entry.result.tool} {entry.result.status}: {_line(entry.result.text)}"
@@ -63,9 +65,7 @@ def _failed(state: Errors, logged: Logged, entry: log.ToolReturned, failure: Fai
         return state, NOTHING
     text = f"{entry.persona} ran into the same error {error.count} times: {_line(entry.result.text)}"
     first = error.at[1] if error.count == THIRD else logged.id  # later ones stand for themselves
-    return state, (
-        Detection("repeated_tool_error", failure.key, entry.persona, first, logged.id, text, error.tries),
-    )
+    return state, (Detection("repeated_tool_error", failure.key, entry.persona, first, logged.id, text, error.tries),)
 
 
 def _line(text: str) -> str:

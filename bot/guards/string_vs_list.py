@@ -21,7 +21,6 @@ TOLD = re.compile(
 )
 
 
-
 @dataclass(frozen=True, slots=True)
 class Shown:
     at: tuple[EntryId, ...] = ()
@@ -32,7 +31,12 @@ def step(state: Shown, logged: Logged) -> tuple[Shown, Found]:
         case log.ModelReplied(persona=by, calls=calls):
             for call in calls:
                 if any(AS_TEXT.search(seen(text)) for text in strings(call.arguments)):
-                    return _found(state, by, logged.id, f"{by} handed {call.tool} a list as key=value text: it arrives as a string")
+                    return _found(
+                        state,
+                        by,
+                        logged.id,
+                        f"{by} handed {call.tool} a list as key=value text: it arrives as a string",
+                    )
             return state, NOTHING
         case log.ToolReturned(persona=by, result=result) if result.status == "failed" and _told(result.text):
             return _found(state, by, logged.id, f"{result.tool} failed as it does where a string stands for a list")

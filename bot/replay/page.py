@@ -48,7 +48,10 @@ def _tiles(o: Outcome) -> str:
     first = "none" if o.first_intervention is None else f"behind {o.first_intervention}"
     rows = (
         (f"{len(o.lines):,}", "messages"),
-        (f"{len(o.started):,}", f"turns started, {o.turns_from_thoughts} from thoughts, {o.overlapping_turns} overlapping"),
+        (
+            f"{len(o.started):,}",
+            f"turns started, {o.turns_from_thoughts} from thoughts, {o.overlapping_turns} overlapping",
+        ),
         (f"{len(o.kept_back):,}", "messages kept back"),
         (f"{o.secrets_shown}", "secrets shown"),
         (f"{len(o.episodes):,}", "detections"),
@@ -56,7 +59,11 @@ def _tiles(o: Outcome) -> str:
         (f"{o.messages_saved:,}", "messages saved"),
         (share, f"of the recorded design's {o.recorded_tokens:,} prompt tokens"),
     )
-    return "<div class=tiles>" + "".join(f"<div class=tile><b>{n}</b><span>{what}</span></div>" for n, what in rows) + "</div>"
+    return (
+        "<div class=tiles>"
+        + "".join(f"<div class=tile><b>{n}</b><span>{what}</span></div>" for n, what in rows)
+        + "</div>"
+    )
 
 
 def _legend() -> str:
@@ -87,7 +94,9 @@ def _messages(o: Outcome, senders: list[str], row: int) -> list[str]:
     parts: list[str] = []
     for place, line in enumerate(o.lines):
         x, y = LEFT + LANE * lanes.get(line.sender, len(senders) - 1) + 3, TOP + row * place
-        width = {"speech": LANE - 12, "human": LANE - 12, "call": 40, "result": 40, "error": 40, "no_tool": 40}.get(line.kind, 14)
+        width = {"speech": LANE - 12, "human": LANE - 12, "call": 40, "result": 40, "error": 40, "no_tool": 40}.get(
+            line.kind, 14
+        )
         faint = " class=kept" if line.i in kept else ""
         tip = escape(f"{line.i} {line.sender}, {line.kind}: {_tip(o, line)}")
         parts.append(

@@ -18,7 +18,10 @@ CALL = re.compile(r"\A\W{0,6}calling tool:? `?([\w.-]+)`?\s*(?:\((.*)\)?\s*)?\Z"
 EXECUTING = re.compile(r"\A\W{0,6}executing tool:? `?([\w.-]+)`?", re.IGNORECASE)
 RESULT = re.compile(r"\A\W{0,6}tool result \(([\w.-]+)\):?\s*", re.IGNORECASE)
 TOOL_ERROR = re.compile(r"\A\W{0,6}tool error(?: \(\d+/\d+\))?:\s*", re.IGNORECASE)
-NO_TOOL = re.compile(r"\A\W{0,6}(?:tool|function) `?([\w.-]+)`? (?:was )?(?:not found|does not exist|is unknown)|\A\W{0,6}unknown tool:? `?([\w.-]+)", re.IGNORECASE)
+NO_TOOL = re.compile(
+    r"\A\W{0,6}(?:tool|function) `?([\w.-]+)`? (?:was )?(?:not found|does not exist|is unknown)|\A\W{0,6}unknown tool:? `?([\w.-]+)",
+    re.IGNORECASE,
+)
 ABORTED = re.compile(r"\A\W{0,6}execution aborted", re.IGNORECASE)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bot.agents.persona import Persona
-from bot.domain.guarding import Detection
+from bot.domain.guarding import Detection, GuardName
 from bot.domain.ids import PersonaName
 from bot.guards.roster import after, unseen
 from bot.replay.recording import Line, Recording
@@ -23,7 +23,7 @@ class Episode:
     `spoken`, the place of the first detection.
     """
 
-    guard: str
+    guard: GuardName
     cause: str
     start: int
     end: int
@@ -119,7 +119,11 @@ def episodes(found: Iterable[Detection], shown: Callable[[str], str] = str) -> t
     for one in dict.fromkeys(found):
         start, end = index_of(one.first), index_of(one.last)
         place = next(
-            (k for k in reversed(range(len(joined))) if joined[k].guard == one.guard and _goes_on(joined[k], one, start, end)),
+            (
+                k
+                for k in reversed(range(len(joined)))
+                if joined[k].guard == one.guard and _goes_on(joined[k], one, start, end)
+            ),
             None,
         )
         if place is None:

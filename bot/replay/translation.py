@@ -56,8 +56,14 @@ def mentioned(text: str, but: PersonaName) -> tuple[PersonaName, ...]:
     """The agents that a text addresses with @, first at the beginning of a line, then in order."""
     if "@" not in text:
         return ()
-    found = [(text[max(0, m.start() - 1) : m.start()] not in {"", "\n"}, m.start(), m[1]) for m in MENTION.finditer(text)]
-    names = (persona_of(name) for _, _, name in sorted(found) if name.lower() not in {"user", "human", "end", "here", "channel"})
+    found = [
+        (text[max(0, m.start() - 1) : m.start()] not in {"", "\n"}, m.start(), m[1]) for m in MENTION.finditer(text)
+    ]
+    names = (
+        persona_of(name)
+        for _, _, name in sorted(found)
+        if name.lower() not in {"user", "human", "end", "here", "channel"}
+    )
     return tuple(dict.fromkeys(name for name in names if name != but))
 
 
@@ -77,7 +83,9 @@ class Translator:
     number: int = 0
     waiting: dict[PersonaName, ProposedCall] = field(default_factory=dict[PersonaName, ProposedCall])
     checks: list[CallId] = field(default_factory=list[CallId])
-    heard: dict[tuple[PersonaName, PersonaName], EntryId] = field(default_factory=dict[tuple[PersonaName, PersonaName], EntryId])
+    heard: dict[tuple[PersonaName, PersonaName], EntryId] = field(
+        default_factory=dict[tuple[PersonaName, PersonaName], EntryId]
+    )
     private: dict[PersonaName, tuple[EntryId, str]] = field(default_factory=dict[PersonaName, tuple[EntryId, str]])
     human: EntryId = EntryId("0-0")
 

@@ -114,7 +114,9 @@ class House:
             self.missions += 1
             thread = Thread("recorded", "recorded", str(self.missions))
             mission = MissionId(str(self.missions))
-            self.state = opened(self._logged(log.MissionOpened(mission, "recorded", "production", PERSON, thread, text, to)))
+            self.state = opened(
+                self._logged(log.MissionOpened(mission, "recorded", "production", PERSON, thread, text, to))
+            )
         elif self.seen_human and isinstance(last, log.HumanSaid) and last.to == to and self._unheard():
             self._joined(last, text)  # lines of one author in a row are one message (rule 4)
         else:
@@ -194,7 +196,9 @@ class House:
             self._write(log.TurnEnded(turn, by, "spoke"))
             giver = goes_back_to(self.state, by) if self.state else None
             if giver is not None:
-                self._write(log.Noted(giver, f"{by} ended its turn without hand_off. It said: {shown[:2000]}", "returned"))
+                self._write(
+                    log.Noted(giver, f"{by} ended its turn without hand_off. It said: {shown[:2000]}", "returned")
+                )
 
     def _write(self, *entries: Entry) -> None:
         for entry in entries:

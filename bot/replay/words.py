@@ -9,11 +9,15 @@ def summary(outcome: Outcome) -> str:
     share = f"{o.prompt_tokens / o.recorded_tokens:.0%}" if o.recorded_tokens else "no"
     rows = [
         f"{len(o.lines)} messages read, {o.unreadable} lines could not be read",
-        f"{len(o.started)} turns started ({o.turns_from_thoughts} from thoughts, {o.overlapping_turns} overlapping); "
-        f"{len(o.kept_back)} messages kept back: nobody had given their agent the turn",
+        (
+            f"{len(o.started)} turns started ({o.turns_from_thoughts} from thoughts, {o.overlapping_turns} overlapping); "
+            f"{len(o.kept_back)} messages kept back: nobody had given their agent the turn"
+        ),
         f"{o.secrets_shown} secrets shown, {o.leaks_cut} pieces of reasoning cut out of speech",
-        f"{o.prompt_tokens:,} prompt tokens at most, {share} of the recorded design's {o.recorded_tokens:,} "
-        f"({o.recorded_calls} calls; largest {o.largest_prompt:,} against {o.recorded_largest:,})",
+        (
+            f"{o.prompt_tokens:,} prompt tokens at most, {share} of the recorded design's {o.recorded_tokens:,} "
+            f"({o.recorded_calls} calls; largest {o.largest_prompt:,} against {o.recorded_largest:,})"
+        ),
     ]
     if o.first_intervention is None:
         rows.append("no guard would have stepped in")
@@ -30,7 +34,13 @@ def explained(outcome: Outcome) -> str:
     o = outcome
     rows = [summary(o), "", "Turns started, and by what:"]
     rows += [f"  {turn.i:>6}  {turn.persona}: {' '.join(turn.why.split())[:100]}" for turn in o.started]
-    rows += ["", "Messages kept back:", f"  {_ranges(o.kept_back) or 'none'}", "", "Detections, and what would be done:"]
+    rows += [
+        "",
+        "Messages kept back:",
+        f"  {_ranges(o.kept_back) or 'none'}",
+        "",
+        "Detections, and what would be done:",
+    ]
     for episode in o.episodes:
         rows.append(f"  {_span(o, episode)} {episode.guard}, {episode.times} times: {episode.text}")
         rows.append(f"      behind message {o.lines[episode.spoken].i}: {doing(episode)}")
