@@ -1,36 +1,29 @@
 """The crew's health: runs the guards over what is new in the log, and does at most one thing about what they saw."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from bot import log as logs
 from bot.agents.hold import Hold
 from bot.domain import log
-from bot.domain.guarding import Detection, GuardName, HumanAsked
-from bot.domain.ids import EntryId, MissionId
+from bot.domain.guarding import Detection, HumanAsked
+from bot.domain.ids import MissionId
 from bot.domain.log import Entry, Logged
 from bot.domain.ports import Clock
 from bot.domain.posts import Notice, Post, QuestionCard
 from bot.domain.state import Mission
 from bot.domain.storage import Deadline, Journal
 from bot.guards.ladder import ANSWERED, BEFORE_SPEECH
+from bot.guards.memory import Memory, dumped, loaded
 from bot.guards.remedy import Remedy, remedy
 from bot.guards.roster import GUARDS, Seen, after, unseen
 
 LOG = logs.logger("health")
 WATCHBILL = "watchbill"
 MISSIONS_KEPT = 200  # whose guards' states a worker remembers; another one's are folded anew from its log
+FROM_START = 2_000  # entries of a log that are read from its start where nothing is remembered: tens of milliseconds
 ORDER = {guard.name: place for place, guard in enumerate(GUARDS)}
-
-
-@dataclass(slots=True)
-class _Watched:
-    """One mission's guards, and how often each has seen something."""
-
-    seen: Seen = field(default_factory=unseen)
-    ordinal: int = 0
-    count: Counter[GuardName] = field(default_factory=Counter[GuardName])
 
 
 class CrewHealth:
@@ -40,7 +33,7 @@ class CrewHealth:
         self._journal = journal
         self._clock = clock
         self._titles = titles
-        self._missions: OrderedDict[MissionId, _Watched] = OrderedDict()
+        self._missions: OrderedDict[MissionId, Memory] = OrderedDict()
 
     async def look(self, hold: Hold) -> bool:
         """Run the guards over the new entries and intervene once, in one commit. True if something was done."""
@@ -55,7 +48,7 @@ class CrewHealth:
     async def refused(self, hold: Hold, reply: log.ModelReplied, words: str) -> bool:
         """True if `words` must not be said: then the answer and the intervention are in the log, in one commit."""
         await self._new(hold.state, hold.state.ordinal)
-        seen, found = self._of(hold.state.id).seen, ()
+        seen, found = self._of(hold.state)[0].seen, ()
         for entry in (reply, log.Spoke(reply.turn, reply.persona, words)):
             seen, more = after(seen, Logged(hold.state.last, self._clock.now(), entry))
             found = (*found, *more)
@@ -69,13 +62,11 @@ class CrewHealth:
         """What the guards see in the entries since the last look. On a first look at a log that is under way, only what
         belongs to the turn under way: older things were dealt with, or will come again.
         """
-        watched = self._of(state.id)
-        fresh, found = watched.ordinal == 0, list[Detection]()
-        start = watched.seen.last if watched.ordinal else EntryId("0-0")
-        for logged in await self._journal.read(state.id, start):
+        watched, fresh = self._of(state)
+        found: list[Detection] = []
+        for logged in await self._journal.read(state.id, watched.seen.last):
             watched.ordinal += 1
             watched.seen, more = after(watched.seen, logged)
-            watched.seen = Seen(watched.seen.states, logged.id)
             for one in more:
                 watched.count[one.guard] += 1
                 recent = not fresh or watched.ordinal > since
@@ -83,12 +74,25 @@ class CrewHealth:
                     found.append(one)
         return found
 
-    def _of(self, mission: MissionId) -> _Watched:
-        watched = self._missions.setdefault(mission, _Watched())
-        self._missions.move_to_end(mission)
+    def kept(self, state: Mission) -> Mission:
+        """The state with what the guards remember, so that another worker goes on from there."""
+        watched = self._missions.get(state.id)
+        return state if watched is None else replace(state, health=dumped(watched))
+
+    def _of(self, state: Mission) -> tuple[Memory, bool]:
+        """The mission's memory, and whether it begins only now: from the log's start, or from here where that is long ago."""
+        watched = self._missions.get(state.id)
+        fresh = watched is None or watched.ordinal == 0
+        if watched is None:
+            watched = loaded(state.health)
+            fresh = watched is None
+            if watched is None and state.ordinal > FROM_START:
+                watched = Memory(Seen(unseen().states, state.last), state.ordinal)
+            watched = self._missions[state.id] = watched or Memory()
+        self._missions.move_to_end(state.id)
         while len(self._missions) > MISSIONS_KEPT:
             self._missions.popitem(last=False)
-        return watched
+        return watched, fresh
 
     async def _intervene(self, hold: Hold, seen: Detection, before: tuple[Entry, ...] = ()) -> None:
         state = hold.state

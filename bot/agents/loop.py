@@ -75,7 +75,9 @@ class AgentLoop:
 
     async def behind(self, hold: Hold) -> bool:
         """After the turn: what it left in the log is looked at once more. True if something was done about it."""
-        return await self._health.look(hold)
+        done = await self._health.look(hold)
+        hold.state = self._health.kept(hold.state)
+        return done
 
     async def _ask(self, hold: Hold, nudge: str) -> ModelReply:
         """One model call, within the log: asked before, answered after, calls with ids of their own."""

@@ -196,6 +196,7 @@ class Mission:
     leaks: int = 0
     interventions: tuple[InterventionRecord, ...] = ()
     notes: Mapping[PersonaName, tuple[str, ...]] = field(default_factory=dict[PersonaName, tuple[str, ...]])  # unheard
+    health: str = ""  # what the guards remember, as text; empty: nothing yet
     ordinal: int = 0
     last: EntryId = EntryId("0-0")
 

@@ -11,6 +11,7 @@ from bot.guards.failures import failure_of, fingerprint, quoted_failures
 from bot.guards.guard import NOTHING, Found, Guard, kept
 
 CALLS_KEPT = 128
+ERRORS_KEPT = 64
 THIRD = 3
 ORDERS = 2
 PLANNER = PersonaName("architect")  # it quotes errors in its orders
@@ -46,6 +47,8 @@ def step(state: Orders, logged: Logged) -> tuple[Orders, Found]:
         case log.ModelReplied(calls=calls) if calls:
             more = {call.id: fingerprint(call.tool, call.arguments) for call in calls}
             return replace(state, calls=kept({**state.calls, **more}, CALLS_KEPT)), NOTHING
+        case log.ToolReturned(result=result) if result.changed:
+            return replace(state, errors={}), NOTHING
         case log.ToolReturned(persona=by, result=result):
             call = state.calls.get(result.call, result.call)
             failure = failure_of(result)
@@ -75,7 +78,7 @@ def _open(state: Orders, at: EntryId, failure: str, error: OpenError) -> tuple[O
         more = 1 if error.order > old.order else 0
         error = replace(error, count=old.count + 1, orders=old.orders + more)
     errors[mine] = error
-    state = replace(state, errors=kept(errors))
+    state = replace(state, errors=kept(errors, ERRORS_KEPT))
     if error.count < THIRD or error.orders < ORDERS:
         return state, NOTHING
     text = f"{error.by} got a new order and came back with the same error"

@@ -1,5 +1,6 @@
 """The identity of a failure: the error's signature."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -64,4 +65,4 @@ def quoted_failures(text: str) -> tuple[str, ...]:
 
 def fingerprint(tool: str, arguments: Json) -> str:
     """Identity of a call: its tool and its arguments."""
-    return f"{tool}|{arguments!r}"[:2000]
+    return hashlib.sha256(f"{tool}|{arguments!r}".encode(errors="replace")).hexdigest()[:16]

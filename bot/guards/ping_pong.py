@@ -36,7 +36,7 @@ def step(state: Rally, logged: Logged) -> tuple[Rally, Found]:
                 return state, NOTHING
             one, other = sorted(pair)
             text = f"{one} and {other} handed work back and forth {len(at)} times"
-            return state, (Detection("ping_pong", f"{one}+{other}", by, at[1], logged.id, text, tasks),)
+            return state, (Detection("ping_pong", f"{one}+{other}", by, state.at[1], logged.id, text, tasks),)
         case log.ToolReturned(result=result):
             useful = result.status == "ok" and result.tool not in OWN_WORDS
             return (Rally() if state.at and (useful or acted(logged.entry)) else state), NOTHING

@@ -12,6 +12,7 @@ from bot.guards.guard import NOTHING, Found, Guard, kept, seen
 
 THIRD = 3
 CALLS_KEPT = 128
+ERRORS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ def step(state: Errors, logged: Logged) -> tuple[Errors, Found]:
         case log.ModelReplied(calls=calls) if calls:
             more = {call.id: fingerprint(call.tool, call.arguments) for call in calls}
             return replace(state, calls=kept({**state.calls, **more}, CALLS_KEPT)), NOTHING
-        case log.StopPressed():
-            return Errors(), NOTHING
+        case log.StopPressed() | log.EvidenceRecorded():
+            return Errors(state.calls), NOTHING
+        case log.ToolReturned(result=result) if result.changed:
+            return Errors(state.calls), NOTHING  # the mission got further: what fails from here on is another matter
         case log.ToolReturned(result=result) as entry:
             call = state.calls.get(result.call, "")
             if result.status == "ok":
@@ -60,7 +63,7 @@ def _failed(
         (*old.at, logged.id)[-10:], (*old.tries, told)[-THIRD:], frozenset([*old.calls, call][-10:]), old.count + 1
     )
     known[failure.key] = error
-    state = replace(state, known=kept(known))
+    state = replace(state, known=kept(known, ERRORS_KEPT))
     if error.count < THIRD:
         return state, NOTHING
     text = f"{entry.persona} ran into the same error {error.count} times: {_line(entry.result.text)}"
@@ -75,4 +78,6 @@ def _line(text: str) -> str:
     return next(iter(telling or [line for line in lines if line]), "no text")[:160]
 
 
-GUARD = Guard("repeated_tool_error", (log.ModelReplied, log.ToolReturned, log.StopPressed), Errors(), step)
+GUARD = Guard(
+    "repeated_tool_error", (log.ModelReplied, log.ToolReturned, log.StopPressed, log.EvidenceRecorded), Errors(), step
+)

@@ -12,8 +12,8 @@ from bot.domain.ids import EntryId, PersonaName
 from bot.domain.log import Logged
 from bot.guards.guard import NOTHING, Found, Guard, kept, seen
 
-PRIVATE_KEPT = 400
-NAMES_KEPT = 1500
+PRIVATE_KEPT = 100
+NAMES_KEPT = 400
 NAME = re.compile(r"(?<![\w/.])[A-Z][A-Z0-9]+(?:_[A-Za-z0-9]+)+(?![\w/.])")  # of variables, as results show them
 TOLD = 3  # such names, from nobody's words
 

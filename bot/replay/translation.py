@@ -151,13 +151,16 @@ class Translator:
         return log.ModelReplied(self.turn, by, "recorded", "", "", (call,), "calls", Usage(0, 0), 0.0)
 
     def _returned(self, by: PersonaName, call: ProposedCall, text: str, status: ResultStatus) -> log.ToolReturned:
-        changes = bool(WRITES.match(call.tool) or RUNS.search(repr(dict(call.arguments))) or call.tool == "run_ansible")
-        changed = changes and status == "ok"
-        self.acts += changed
-        if by == REVIEWER and status == "ok":
+        """A recorded write is a write to the branch here; what was run changed the world where it could."""
+        wrote = bool(WRITES.match(call.tool))
+        runs = not wrote and bool(RUNS.search(repr(dict(call.arguments))) or call.tool == "run_ansible")
+        done = status == "ok"
+        self.acts += done and (wrote or runs)
+        if by == REVIEWER and done:
             self.checks.append(CallId(call.id))
-        result = ToolResult(CallId(call.id), call.tool, status, text, changed=changed)
-        return log.ToolReturned(self.turn, by, CallClass.CHANGE if changes else CallClass.READ, result)
+        tool = "workspace_write" if wrote else call.tool
+        result = ToolResult(CallId(call.id), tool, status, text, changed=runs and done)
+        return log.ToolReturned(self.turn, by, CallClass.CHANGE if runs else CallClass.READ, result)
 
     def _spoken(self, by: PersonaName, text: str, here: EntryId) -> Iterator[Entry]:
         yield log.Spoke(self.turn, by, text)

@@ -80,7 +80,7 @@ class House:
         for one in translated:
             if isinstance(one.entry, log.ToolReturned):
                 self._learn(secrets_in(one.entry.result.text))
-                if one.entry.result.changed:  # what only looked changes nothing in who is next
+                if one.entry.result.changed:  # nothing else changes who is next
                     unit.entries.append(one.entry)
         if line.kind in {"call", "result", "error", "no_tool"}:
             unit.size += tokens_of(line.text) + tokens_of(FRAME)
