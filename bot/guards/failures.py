@@ -27,6 +27,7 @@ SAID_BY_SYSTEMS = re.compile(
     r"name or service not known|could not resolve host(?:name)?|certificate (?:verify failed|signed by unknown authority)",
     re.IGNORECASE,
 )
+LINE = 400  # characters
 FAILING = frozenset({"failed", "refused", "denied"})
 QUOTED = re.compile(r"[\"“`]([^\"“”`\n]{6,200})[\"”`]")
 
@@ -48,16 +49,21 @@ def failure_of(result: ToolResult) -> Failure | None:
     """What went wrong, or None where nothing did."""
     if result.status not in FAILING:
         return None
-    text = seen(result.text)
+    text = _lines(result.text)
     missing = next((found for pattern in MISSING if (found := pattern.search(text))), None)
     if missing:
         return Failure(f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1])
     return Failure(signature_of(text, result.tool).key or f"{result.tool}|{result.status}")
 
 
+def _lines(text: str) -> str:
+    """What is looked at: errors are told at the beginning of a line."""
+    return "\n".join(line[:LINE] for line in seen(text).splitlines())
+
+
 def quoted_failures(text: str) -> tuple[str, ...]:
     """Identities of the error messages that a report repeats word for word."""
-    text = seen(text)
+    text = _lines(text)
     found = [signature_of(quote).key for quote in QUOTED.findall(text)[:24]]
     found += [said.casefold() for said in SAID_BY_SYSTEMS.findall(text)]
     return tuple(dict.fromkeys(key for key in found if key))[:12]

@@ -20,6 +20,7 @@ NORMAL: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,}\b", re.IGNORECASE), "<id>"),
     (re.compile(r"\d+(?:\.\d+)?"), "<n>"),
 )
+LINE = 400  # characters of one line
 LONGEST = 200_000  # characters that are looked at: half from each end
 
 
@@ -37,7 +38,7 @@ def signature_of(text: str, tool: str = "") -> Signature:
     """The signature of the error that `text`, a result of `tool`, tells of."""
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
-    lines = [FRAME.sub("", ANSI.sub("", line)).strip() for line in text.splitlines()]
+    lines = [FRAME.sub("", ANSI.sub("", line[:LINE])).strip() for line in text.splitlines()]
     for line in (line for line in lines if TELLS.search(line)):
         for pattern, mark in NORMAL:
             line = pattern.sub(mark, line)  # noqa: PLW2901 # each on what the one before left
