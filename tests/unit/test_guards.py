@@ -232,7 +232,7 @@ def test_secrets_in_words_in_tasks_and_in_results_and_again_later() -> None:
     [
         "password = var.password", 'token = "YOUR_PM_API_TOKEN"', "secret: [redacted:exact]", "api_key = ${env.KEY}",
         "grep -----BEGIN PRIVATE KEY-----/{flag=1;next}/-----END PRIVATE KEY-----", "TF_VAR_token (present)",
-        "redis://user:pass@host", "-H \"Authorization: PVEAPIToken=${ID}=${SECRET}\"",
+        "redis://user:pass@host", '-H "Authorization: PVEAPIToken=${ID}=${SECRET}"',
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_secret(text: str) -> None:
