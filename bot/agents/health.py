@@ -48,7 +48,7 @@ class CrewHealth:
     async def refused(self, hold: Hold, reply: log.ModelReplied, words: str) -> bool:
         """True if `words` must not be said: then the answer and the intervention are in the log, in one commit."""
         await self._new(hold.state, hold.state.ordinal)
-        seen, found = self._of(hold.state)[0].seen, ()
+        seen, found = self.remembered(hold.state)[0].seen, ()
         for entry in (reply, log.Spoke(reply.turn, reply.persona, words)):
             seen, more = after(seen, Logged(hold.state.last, self._clock.now(), entry))
             found = (*found, *more)
@@ -62,7 +62,7 @@ class CrewHealth:
         """What the guards see in the entries since the last look. On a first look at a log that is under way, only what
         belongs to the turn under way: older things were dealt with, or will come again.
         """
-        watched, fresh = self._of(state)
+        watched, fresh = self.remembered(state)
         found: list[Detection] = []
         for logged in await self._journal.read(state.id, watched.seen.last):
             watched.ordinal += 1
@@ -79,7 +79,7 @@ class CrewHealth:
         watched = self._missions.get(state.id)
         return state if watched is None else replace(state, health=dumped(watched))
 
-    def _of(self, state: Mission) -> tuple[Memory, bool]:
+    def remembered(self, state: Mission) -> tuple[Memory, bool]:
         """The mission's memory, and whether it begins only now: from the log's start, or from here where that is long ago."""
         watched = self._missions.get(state.id)
         fresh = watched is None or watched.ordinal == 0

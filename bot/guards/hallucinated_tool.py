@@ -46,6 +46,7 @@ STANDARDS = frozenset(
     }
 )
 RECORDS_KEPT = 400
+SHOWN = 8_000  # characters of a result that are looked through for numbers of tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _spoken(state: Known, by: PersonaName, text: str, at: EntryId) -> tuple[Know
 
 
 def _shown(state: Known, texts: Iterable[str]) -> Known:
-    new = {record for text in texts for record in RECORD.findall(seen(text))} - state.records
+    new = {record for text in texts for record in RECORD.findall(text[:SHOWN])} - state.records
     if not new or len(state.records) > RECORDS_KEPT:
         return state
     return replace(state, records=state.records | new)

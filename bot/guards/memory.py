@@ -34,12 +34,12 @@ class Kept(BaseModel):
     last: str
     ordinal: int
     count: dict[GuardName, int]
-    states: dict[GuardName, Any]
+    states: dict[str, Any]
 
 
 def dumped(memory: Memory) -> str:
     """The memory as JSON, "" where it is too long to be carried along."""
-    states = {
+    states: dict[str, Any] = {
         guard.name: to_jsonable_python(state)
         for guard, state in zip(GUARDS, memory.seen.states, strict=True)
         if guard.name not in NEVER_WRITTEN and state != guard.start
@@ -66,4 +66,5 @@ def loaded(text: str) -> Memory | None:
 
 @cache
 def _adapter(place: int) -> TypeAdapter[Any]:
-    return TypeAdapter(type(GUARDS[place].start))
+    start: Any = GUARDS[place].start
+    return TypeAdapter(start.__class__)

@@ -82,6 +82,8 @@ def _tokens(tail: str) -> tuple[str, ...]:
 
 def _letters(tail: str) -> tuple[str, ...]:
     """Option A, option B: lettered or numbered, and a call to pick."""
+    if "ption" not in tail and "(" not in tail and "lternative" not in tail and "hoice" not in tail:
+        return ()
     found = dict.fromkeys((one or other).upper() for one, other in LETTERED.findall(tail))
     return tuple(f"option {letter}" for letter in found) if len(found) > 1 and _asks(tail) else ()
 

@@ -62,11 +62,17 @@ def secrets_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_secrets_in(text)))
 
 
+@lru_cache(maxsize=32)
+def suspicious(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Where something in `text` has a secret's shape or name: start, end, kind."""
+    return tuple(find_secrets(text))
+
+
 def _secrets_in(text: str) -> Iterator[str]:
     rows = ENVIRONMENT.findall(text)
     if len(rows) >= DUMP:
         yield from (value.strip() for name, value in rows if names_secret(name) and not STAND_IN.match(value.strip()))
-    for start, end, kind in find_secrets(text):
+    for start, end, kind in suspicious(text):
         value = text[start:end]
         if MARK in value or MARK in text[max(0, start - 12) : start] or STAND_IN.match(value):
             continue

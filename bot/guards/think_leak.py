@@ -15,6 +15,7 @@ from bot.guards.guard import NOTHING, Found, Guard, kept, seen
 PRIVATE_KEPT = 100
 NAMES_KEPT = 400
 NAME = re.compile(r"(?<![\w/.])[A-Z][A-Z0-9]+(?:_[A-Za-z0-9]+)+(?![\w/.])")  # of variables, as results show them
+LINE = 500  # characters
 TOLD = 3  # such names, from nobody's words
 
 
@@ -37,7 +38,7 @@ def step(state: Private, logged: Logged) -> tuple[Private, Found]:
             return _behind(state, logged.id), found
         case log.ToolReturned(persona=by, result=result):
             state = _behind(state, logged.id)
-            names = {name for name in NAME.findall(seen(result.text)) if name not in state.said}
+            names = {name for name in _names(result.text) if name not in state.said}
             new = {name: (by, logged.id) for name in names if state.shown.get(name, (by,))[0] == by}
             both = {name for name in names if name not in new}  # two agents have looked: no secret between them
             shown = {name: old for name, old in state.shown.items() if name not in both}
@@ -46,9 +47,9 @@ def step(state: Private, logged: Logged) -> tuple[Private, Found]:
             text = f"{by}'s turn began from what another agent thought or read, not from what it said"
             return state, (Detection("think_leak", "leak", by, EntryId(cause), logged.id, text),)
         case log.Spoke(_, by, text):
-            return _spoken(state, by, NAME.findall(seen(text)), logged.id)
+            return _spoken(state, by, _names(text), logged.id)
         case log.HumanSaid(text=text) | log.MissionOpened(request=text):
-            return _spoken(state, PersonaName(""), NAME.findall(seen(text)), logged.id)[0], NOTHING
+            return _spoken(state, PersonaName(""), _names(text), logged.id)[0], NOTHING
         case _:
             return state, NOTHING
 
@@ -65,6 +66,10 @@ def _spoken(state: Private, by: PersonaName, names: list[str], at: EntryId) -> t
         return state, NOTHING
     text = f"{by} speaks of {len(untold)} names that only another agent's results have shown"
     return state, (Detection("think_leak", "leak", by, untold[-1][1], at, text, tuple(n for n, _ in untold[:5])),)
+
+
+def _names(text: str) -> list[str]:
+    return [name for line in seen(text).splitlines() if "_" in line for name in NAME.findall(line[:LINE])]
 
 
 def _behind(state: Private, at: EntryId) -> Private:

@@ -28,7 +28,7 @@ ROLES: tuple[tuple[re.Pattern[str], PersonaName], ...] = (
     (re.compile(r"\bqa\b|qa_|_qa|quality|tester|verif", re.IGNORECASE), PersonaName("qa")),
 )
 REVIEWER = PersonaName("sentinel")
-MENTION = re.compile(r"(?<![\w@])@([A-Za-z][\w-]{1,40})")
+MENTION = re.compile(r"@([A-Za-z][\w-]{1,40})")  # behind a letter it is an address
 BLOCK = re.compile(
     r"^[^\w\n]{0,6}(?:@\w+[^\w\n]{1,6})?(?:\w+: )?(?:STOP\b(?!\s+(?:command|the|any|on|all|and)\b)|SECURITY ALERT\b|BLOCK(?:ED)?\b|REJECT(?:ED)?\b|DENIED\b)",
     re.MULTILINE,
@@ -56,9 +56,11 @@ def mentioned(text: str, but: PersonaName) -> tuple[PersonaName, ...]:
     """The agents that a text addresses with @, first at the beginning of a line, then in order."""
     if "@" not in text:
         return ()
-    found = [
-        (text[max(0, m.start() - 1) : m.start()] not in {"", "\n"}, m.start(), m[1]) for m in MENTION.finditer(text)
-    ]
+    found: list[tuple[bool, int, str]] = []
+    for mention in MENTION.finditer(text):
+        before = text[max(0, mention.start() - 1) : mention.start()]
+        if not (before.isalnum() or before in {"_", "@"}):
+            found.append((before not in {"", "\n"}, mention.start(), mention[1]))
     names = (
         persona_of(name)
         for _, _, name in sorted(found)

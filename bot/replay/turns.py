@@ -14,7 +14,7 @@ from bot.domain.ids import EntryId, MissionId, PersonaName, Thread
 from bot.domain.log import Entry, Logged
 from bot.domain.model import Usage
 from bot.domain.state import Mission, Wake
-from bot.guards.secret_leak import secrets_in
+from bot.guards.secret_leak import secrets_in, suspicious
 from bot.mission import applied, goes_back_to, opened
 from bot.policy.redaction import SHORTEST, SecretRedactor
 from bot.policy.speech import cut
@@ -89,6 +89,11 @@ class House:
         if line.kind in {"speech", "no_tool", "aborted"}:
             self._ended(by, self.units.pop(by), line)
 
+    def _redacted(self, text: str) -> str:
+        """As the redactor gives it; where nothing in it is suspicious or known, that is the text itself."""
+        known = suspicious(text) or any(value in text for value in self.learned)
+        return self.redactor.text(text) if known else text
+
     def _learn(self, values: Sequence[str]) -> None:
         """What a result showed stands for the secrets that our redactor knows from the settings."""
         whole = [value for value in values if len(value) >= SHORTEST and value not in self.learned]
@@ -108,7 +113,7 @@ class House:
 
     def _human(self, line: Line) -> None:
         to = (*mentioned(line.text, PersonaName("")), PersonaName("architect"))[0]
-        text = self.redactor.text(line.text)
+        text = self._redacted(line.text)
         last = self.entries[-1].entry if self.entries else None
         if self.state is None or self.state.ended:
             self.missions += 1
@@ -181,7 +186,7 @@ class House:
         turn = self._start(state, by, unit, wake)
         said = cut(line.text) if line.kind == "speech" else cut("")
         self.leaks_cut += said.leaks
-        shown = self.redactor.text(said.speech)
+        shown = self._redacted(said.speech)
         self.secrets_shown += bool(secrets_in(said.speech) and secrets_in(shown))
         self.secrets_shown += any(value in shown for value in self.learned)
         to = next((name for name in mentioned(shown, by) if name != by), None)

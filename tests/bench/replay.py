@@ -75,22 +75,22 @@ async def run(*, quick: bool = False, profile: bool = False) -> Report:
 
 def _run(*, quick: bool) -> Report:
     personas = load_personas(ROOT / "personas", tools=None, models=None)
-    report = Report("replay", "json.loads of the same lines")
+    report = Report("replay", "json.loads of the same lines; processor time of both")
     rows = long_recording(500 if quick else MESSAGES)
     taken: list[float] = []
     parsed: list[float] = []
     for _ in range(1 if quick else 3):
-        began = time.perf_counter()
+        began = time.thread_time()
         for row in rows:
             json.loads(row)
-        parsed.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        parsed.append(time.thread_time() - began)
+        began = time.thread_time()
         replay(recorded(rows), personas)
-        taken.append(time.perf_counter() - began)
+        taken.append(time.thread_time() - began)
     report.add(f"replay of {len(rows):,} messages", taken, parsed)
     report.sent = report.kept = len(rows)
     if not quick:
-        report.aims.append(Aim("10,000 messages", min(taken), 5, "s"))
+        report.aims.append(Aim("10,000 messages, processor time", min(taken), 5, "s"))
     if DATA.is_dir():
         judged(report, personas)
     else:

@@ -7,6 +7,8 @@ import pytest
 
 from bot.agents.health import CrewHealth
 from bot.domain import log
+from bot.domain.approvals import Ran, Submitted
+from bot.domain.calls import ToolCall
 from bot.domain.guarding import (
     DecidedByRule,
     Detection,
@@ -20,6 +22,7 @@ from bot.domain.guarding import (
 )
 from bot.domain.ids import EntryId, PersonaName
 from bot.domain.outcomes import CutShort, SpokeOut
+from bot.domain.ports import Scope
 from bot.domain.posts import Notice, QuestionCard, Speech
 from bot.domain.state import HeardItem, Mission
 from bot.guards.ladder import BUDGETS, LADDERS, Rung
@@ -28,7 +31,7 @@ from bot.guards.remedy import NOTES, next_rung, remedy
 from bot.guards.roster import Seen, after, unseen
 from bot.interventions import taken_away
 from bot.router import next_wake
-from tests.core_fakes import STARTED, calls, folded, logged, ran, said, says, stage, title, to
+from tests.core_fakes import STARTED, calls, folded, logged, ran, result, said, says, stage, title, to
 from tests.fakes import ARCHITECT, BUILDER, NOW, SENTINEL
 from tests.property.healthy_logs import healthy
 
@@ -75,7 +78,7 @@ def test_every_ladder_climbs_and_ends_with_a_park() -> None:
 
 @pytest.mark.parametrize("rung", list(BUDGETS))
 def test_a_budget_that_is_spent_leads_to_stronger_ones(rung: Rung) -> None:
-    guard = next(name for name, ladder in LADDERS.items() if ladder[0] is rung or rung in ladder)
+    guard: GuardName = next(name for name, ladder in LADDERS.items() if rung in ladder)
     state = folded()
     for number in range(BUDGETS[rung]):
         state = had(state, rung.how, cause=f"other {number}")
@@ -196,11 +199,8 @@ async def test_a_new_worker_does_not_repeat_what_was_done() -> None:
     assert await again.look(there.hold()) is False
 
 
-def _failing(call: object, scope: object) -> object:
-    from bot.domain.approvals import Ran
-    from tests.core_fakes import result
-
-    return Ran(replace(result(call), status="failed", text="Error: VM 1 is locked"))  # type: ignore[arg-type]
+def _failing(call: ToolCall, scope: Scope) -> Submitted:
+    return Ran(replace(result(call), status="failed", text="Error: VM 1 is locked"))
 
 
 # memory ----------------------------------------------------------------------------------------------------------------
@@ -240,5 +240,5 @@ def test_a_long_log_without_a_memory_is_not_read_from_its_start() -> None:
     assert isinstance(unseen(), Seen)
     state = replace(folded(*STARTED), ordinal=50_000)
     health = CrewHealth(stage().journal, stage().clock, title)
-    memory, fresh = health._of(state)
+    memory, fresh = health.remembered(state)
     assert fresh and memory.seen.last == state.last
