@@ -249,8 +249,18 @@ def _mission_row(state: Mission, titles: Titles) -> tuple[str, ...]:
 def _summary(state: Mission, titles: Titles) -> str:
     return (
         f"{_where(state, titles)} · {state.turns} turns · {state.spend.tokens} tokens · ${state.spend.usd:.2f}\n"
-        f"Asked for: {state.request[:600]}"
+        f"Asked for: {state.request[:600]}{_interventions(state)}"
     )
+
+
+def _interventions(state: Mission) -> str:
+    """What the guards made the program do, in full, the newest last."""
+    if not state.interventions:
+        return ""
+    rows = [
+        f"- {record.guard}, {record.how}, turn {record.turn}: {record.detail[:400]}" for record in state.interventions
+    ]
+    return "\n".join([f"\n{len(rows)} interventions:", *rows[-6:]])
 
 
 def _where(state: Mission, titles: Titles) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bot import log as logs
 from bot.agents.answering import Answering
+from bot.agents.health import CrewHealth
 from bot.agents.loop import AgentLoop, Over
 from bot.agents.persona import Persona, PersonaError, load_personas
 from bot.answers import Answers, Silent
@@ -189,7 +190,10 @@ def _composed(
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
-    loop = AgentLoop(models, Answering(gate, together, titles), personas, specs, over, titles, rules.knowledge.told)
+    health = CrewHealth(store.journal, clock, titles)
+    loop = AgentLoop(
+        models, Answering(gate, together, titles), personas, specs, over, titles, health, rules.knowledge.told
+    )
     limit_usd = policies.limits.mission.usd
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn

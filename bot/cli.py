@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ def main(arguments: list[str]) -> int:
             return _manifest(given.app)
         case "audit":
             return _audit(given.what)
+        case "replay":
+            return _replay(given.file, as_json=given.json, explain=given.explain, html=given.html)
         case _:
             _parser().print_help()
             return 0
@@ -54,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     manifest.add_argument("app", nargs="?", help="one app only")
     audit = commands.add_parser("audit", help="the hash-chained record")
     audit.add_argument("what", choices=["export", "verify"])
+    replay = commands.add_parser("replay", help="a recorded conversation through the router and the guards")
+    replay.add_argument("file", type=Path, help='one {"i", "sender", "think", "content"} per line')
+    replay.add_argument("--json", action="store_true")
+    replay.add_argument("--explain", action="store_true", help="every turn and every detection")
+    replay.add_argument("--html", type=Path, metavar="OUT", help="write a page with a lane for every agent")
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
     return parser
 
@@ -116,3 +124,26 @@ def _audit(what: str) -> int:
     except (SettingsError, CannotStartError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
+
+
+def _replay(file: Path, *, as_json: bool, explain: bool, html: Path | None) -> int:
+    from bot.agents.persona import PersonaError, load_personas  # noqa: PLC0415
+    from bot.replay.page import page  # noqa: PLC0415
+    from bot.replay.recording import read  # noqa: PLC0415
+    from bot.replay.replay import replay  # noqa: PLC0415
+    from bot.replay.words import explained, summary  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        personas = load_personas(load().personas, tools=None, models=None)  # their prompts and bounds are what counts
+        outcome = replay(read(file), personas)
+        if html is not None:
+            html.write_text(page(outcome, file.name), encoding="utf-8")
+    except (SettingsError, PersonaError, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    if as_json:
+        print(json.dumps(outcome.contract(), ensure_ascii=False))
+    else:
+        print(explained(outcome) if explain else summary(outcome))
+    return 0

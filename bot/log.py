@@ -9,6 +9,7 @@ import structlog
 
 TURN_STARTED = "turn.started"
 TURN_ENDED = "turn.ended"
+GUARD_INTERVENED = "guard.intervened"
 TURN_FAILED = "turn.failed"
 LANE_LEFT = "lane.left"
 LANE_RECOVERED = "lane.recovered"

@@ -25,6 +25,7 @@ from bot.domain.state import (
     StepItem,
     Wake,
 )
+from bot.interventions import heard, intervened
 
 TALK_KEPT = 20  # lines; older ones are in the log and in the digest of the context
 RESULTS_KEPT = 200
@@ -69,8 +70,7 @@ def opened(logged: Logged) -> Mission:
 
 def applied(state: Mission, logged: Logged) -> Mission:
     """The state after one more entry."""
-    after = _apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged)
-    return _clocked(after, logged.at)
+    return _clocked(_apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged), logged.at)
 
 
 def mark_of(state: Mission, criterion: Criterion) -> Mark:
@@ -129,6 +129,8 @@ def _apply(state: Mission, logged: Logged) -> Mission:
             | log.FindingAccepted()
         ):
             return _recorded(state, entry)
+        case log.Intervened():
+            return intervened(state, logged, entry)
         case log.BudgetWarned():
             return replace(state, warned=(*state.warned, entry.what))
         case log.BudgetExtended():
@@ -167,8 +169,8 @@ def _turned(state: Mission, entry: log.TurnStarted | log.ModelAsked | log.ModelR
             exchanges = dict(state.exchanges)
             if wake is not None:
                 exchanges[persona] = _exchange(state, wake)
-            active = ActiveTurn(turn, persona, since=state.ordinal)
-            return replace(state, turn=active, turns=turn, last_persona=persona, wakes=rest, exchanges=exchanges)
+            state = replace(state, turns=turn, last_persona=persona, wakes=rest, exchanges=exchanges)
+            return heard(replace(state, turn=ActiveTurn(turn, persona, since=state.ordinal)), persona)
         case log.ModelAsked(_, persona):
             return _spent(state, persona, Spend(steps=1))
         case log.ModelReplied():

@@ -15,6 +15,7 @@ from bot.domain.approvals import ApprovalRequest
 from bot.domain.ids import PersonaName, RequestId, Token
 from bot.domain.outcomes import (
     AskedHuman,
+    CutShort,
     Failed,
     HandedOver,
     LimitReached,
@@ -172,6 +173,8 @@ class Turns:
             more, posts = self._consequences(hold, outcome)
             entries, posts = (ended, *more), (*await self._approval_posts(hold), *posts)
         await hold.record(*entries, posts=(*posts, self._card(hold.after(*entries))))
+        if await self._loop.behind(hold):
+            await hold.record(posts=(self._card(hold.state),))
         if hold.state.parked != "budget" and not hold.state.ended:
             for what, text in self._warn(hold.state, hold.persona):
                 notice = Post(f"warn:{state.id}:{what}:{state.factor}", state.thread, WATCHBILL, Notice(text))
@@ -196,7 +199,7 @@ class Turns:
                 said = f"{self._titles(persona)} cannot go on: {text}"
                 notice = Notice(said, "Say something in this thread to try again.")
                 return (again, log.Parked("model_unavailable", text)), (Post(key, state.thread, WATCHBILL, notice),)
-            case HandedOver() | AskedHuman() | Suspended() | Stopped():
+            case HandedOver() | AskedHuman() | Suspended() | Stopped() | CutShort():
                 return (), ()
         assert_never(outcome)
 
@@ -234,4 +237,6 @@ def _how(outcome: Outcome) -> tuple[log.TurnEnd, str]:
             return "failed", text
         case Stopped(why):
             return "stopped", why
+        case CutShort(why):
+            return "cut_short", why
     assert_never(outcome)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.agents.answering import Answering
+from bot.agents.health import CrewHealth
 from bot.agents.hold import Hold
 from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, TurnLimits
@@ -264,7 +265,8 @@ class Stage:
         crew = {name: persona(name, tools=tuple(names)) for name in CREW}
         specs = {name: ToolSpec(name, name, {}) for name in names}
         answering = Answering(self.door, self.together, title)
-        return AgentLoop(self.model, answering, crew, specs, self.over, title)
+        health = CrewHealth(self.journal, self.clock, title)
+        return AgentLoop(self.model, answering, crew, specs, self.over, title, health)
 
     async def run(self) -> object:
         return await self.loop().run(self.hold())

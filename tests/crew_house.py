@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.agents.answering import Answering
+from bot.agents.health import CrewHealth
 from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
@@ -353,7 +354,10 @@ class CrewHouse:
                 (used.what, f"Nearly used up: {used.text}") for used in limits.near(state, persona, self.clock.now())
             ]
 
-        loop = AgentLoop(self.model, Answering(gate, together, title), personas, specs, over, title, knowledge().told)
+        health = CrewHealth(store.journal, self.clock, title)
+        loop = AgentLoop(
+            self.model, Answering(gate, together, title), personas, specs, over, title, health, knowledge().told
+        )
         turns = Turns(
             journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn
         )

@@ -119,6 +119,7 @@ class Scenario(Strict):
     model: dict[Literal["architect", "builder", "sentinel", "qa"], list[Answer]] = {}
     tools: dict[str, list[ToolPlay]] = {}
     steps: list[Step]
+    interventions: list[str] = []  # "<guard> <how>", in order; nothing else may have been done about anybody
 
 
 def scenarios() -> list[Path]:
@@ -174,6 +175,20 @@ class Player:
         assert not left, f"answers of the model that nobody asked for: {left}"
         assert not self.house.model.wrong, self.house.model.wrong
         await self.rule_1()
+        await self.health()
+
+    async def health(self) -> None:
+        """What the guards made the program do, no more and no less; at most one line of it in each turn."""
+        if not await self.house.store.journal.missions(running=False):
+            return
+        entries = [one.entry for one in await self.house.store.journal.read(await self.house.mission_id())]
+        done = [entry for entry in entries if isinstance(entry, log.Intervened)]
+        told = [f"{entry.detection.guard} {entry.action.how}" for entry in done]
+        assert told == self.scenario.interventions, f"interventions: {told}: {[e.line for e in done]}"
+        lines = [post.key for post in self.house.shown if post.key.startswith("guard:")]
+        turns = [key.split(":")[2] for key in lines]
+        parked = sum(entry.action.how == "parked" for entry in done)
+        assert len(turns) <= len(set(turns)) + parked, f"more than one line in a turn: {lines}"
 
     async def rule_1(self) -> None:
         """Whatever happened: turns do not overlap, and a turn's agent is the only one that spoke in it."""

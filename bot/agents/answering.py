@@ -44,6 +44,15 @@ def ending(state: Mission, step: StepItem) -> Outcome | None:
     return Suspended(held) if held else None
 
 
+def speech(hold: Hold, text: str) -> Post:
+    """What the agent says at this step, as people see it."""
+    return Post(_key(hold), hold.state.thread, hold.persona, Speech(text))
+
+
+def _key(hold: Hold) -> str:
+    return f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
+
+
 class Answering:
     """The loop's way to the gate."""
 
@@ -97,7 +106,7 @@ class Answering:
         posts: list[Post] = []
         deadlines: list[Deadline] = []
         thread, words = hold.state.thread, step.text.strip()
-        key = f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
+        key = _key(hold)
         for entry in entries:
             match entry:
                 case log.HandedOff(_, by, to, task):

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.agents.answering import Answering, ending, last_step, unanswered
+from bot.agents.answering import Answering, ending, last_step, speech, unanswered
 from bot.agents.context import Known, build, nothing_known
+from bot.agents.health import CrewHealth
 from bot.agents.hold import Hold
 from bot.agents.persona import Persona
 from bot.domain import log
 from bot.domain.ids import PersonaName
 from bot.domain.model import Answered, Heard, ModelReply, ModelRequest, ModelUnavailableError, ToolSpec
-from bot.domain.outcomes import Failed, LimitReached, Outcome, SpokeOut, Stopped
+from bot.domain.outcomes import CutShort, Failed, LimitReached, Outcome, SpokeOut, Stopped
 from bot.domain.ports import Model
-from bot.domain.posts import Post, Speech
 from bot.domain.state import Mission
+from bot.interventions import taken_away
 
 USELESS_ANSWERS = 3  # empty, refused or cut answers in a row before the turn fails
 NUDGES = {
@@ -30,7 +31,7 @@ class AgentLoop:
 
     def __init__(
         self, model: Model, answering: Answering, personas: Mapping[PersonaName, Persona],
-        specs: Mapping[str, ToolSpec], over: Over, titles: Callable[[str], str],
+        specs: Mapping[str, ToolSpec], over: Over, titles: Callable[[str], str], health: CrewHealth,
         known: Known = nothing_known,
     ) -> None:  # fmt: skip
         self._model = model
@@ -39,6 +40,7 @@ class AgentLoop:
         self._specs = specs
         self._over = over
         self._titles = titles
+        self._health = health
         self._known = known
 
     async def run(self, hold: Hold) -> Outcome:
@@ -49,12 +51,16 @@ class AgentLoop:
                 return Stopped("STOP was pressed" if stopping else "the lane is left to another worker")
             if hold.state.turn and hold.state.turn.spoke:
                 return SpokeOut(hold.state.turn.spoke)
+            if why := taken_away(hold.state):
+                return CutShort(why)
             step = last_step(hold)
             if step is not None and unanswered(hold.state, step):
                 await self._answering.answer(hold, step)
                 continue
             if step is not None and (outcome := ending(hold.state, step)):
                 return outcome
+            if await self._health.look(hold):
+                continue
             if limit := self._over(hold.state, hold.persona):
                 return limit
             try:
@@ -69,6 +75,12 @@ class AgentLoop:
                 useless, nudge = useless + 1, NUDGES.get(reply.stop, NUDGES["empty"])
                 if useless == USELESS_ANSWERS:
                     return Failed(f"its model gave {useless} unusable answers in a row ({reply.stop}).")
+
+    async def behind(self, hold: Hold) -> bool:
+        """After the turn: what it left in the log is looked at once more. True if something was done about it."""
+        done = await self._health.look(hold)
+        hold.state = self._health.kept(hold.state)
+        return done
 
     async def _ask(self, hold: Hold, nudge: str) -> ModelReply | None:
         """One model call, within the log: asked before, answered after, calls with ids of their own. None: STOP came first."""
@@ -85,8 +97,7 @@ class AgentLoop:
             max_tokens=persona.limits.answer_tokens,
             tag={"persona": hold.persona, "mission": hold.state.id, "turn": str(hold.turn)},
         )
-        reply = await hold.unless_stopped(self._model.ask(request))
-        if reply is None:
+        if (reply := await hold.unless_stopped(self._model.ask(request))) is None:
             return None
         prefix = f"{hold.state.id}-{hold.turn}-{hold.state.spend.steps}"
         calls = tuple(replace(call, id=f"{prefix}-{number}") for number, call in enumerate(reply.calls))
@@ -94,11 +105,11 @@ class AgentLoop:
             hold.turn, hold.persona, reply.model, reply.thought, reply.speech, calls, reply.stop, reply.usage,
             reply.cost_usd, reply.leaks,
         )  # fmt: skip
-        if _speaks(reply):  # only speech reaches people and the other agents (rule 2), in one write with the answer
+        if _speaks(reply) and await self._health.refused(hold, entry, reply.speech.strip()):
+            pass  # the agent hears why, and answers anew
+        elif _speaks(reply):  # only speech reaches people and the other agents (rule 2), in one write with the answer
             text = reply.speech.strip()
-            key = f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
-            post = Post(key, hold.state.thread, hold.persona, Speech(text))
-            await hold.record(entry, log.Spoke(hold.turn, hold.persona, text), posts=(post,))
+            await hold.record(entry, log.Spoke(hold.turn, hold.persona, text), posts=(speech(hold, text),))
         else:
             await hold.record(entry)
         return replace(reply, calls=calls)

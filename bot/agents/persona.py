@@ -58,9 +58,9 @@ class _Header(BaseModel):
 
 
 def load_personas(
-    folder: Path, *, tools: Collection[str], models: Collection[str], model: str = ""
+    folder: Path, *, tools: Collection[str] | None, models: Collection[str] | None, model: str = ""
 ) -> dict[PersonaName, Persona]:
-    """Every persona of `folder` by file name. `model` replaces each persona's own, if given.
+    """Every persona of `folder` by file name. `model` replaces each persona's own, if given. None leaves a check out.
 
     Raises PersonaError for an unknown tool or model, naming file and field.
     """
@@ -70,13 +70,13 @@ def load_personas(
     return {PersonaName(path.stem): _persona(path, tools, models, model) for path in files}
 
 
-def _persona(path: Path, tools: Collection[str], models: Collection[str], model: str) -> Persona:
+def _persona(path: Path, tools: Collection[str] | None, models: Collection[str] | None, model: str) -> Persona:
     header, prompt = _parts(path)
     for tool in header.tools:
-        if tool not in tools:
+        if tools is not None and tool not in tools:
             raise PersonaError(f"{path.name}: tools: there is no tool '{tool}'. Known: {', '.join(sorted(tools))}")
     for field, value in (("model", model or header.model), ("fallback", header.fallback)):
-        if value and value not in models:
+        if models is not None and value and value not in models:
             known = ", ".join(sorted(models))
             raise PersonaError(f"{path.name}: {field}: no price for '{value}' in prices.yaml. Known: {known}")
     first = f"# You are {header.name}"

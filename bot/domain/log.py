@@ -7,6 +7,7 @@ from typing import Literal
 from bot.domain.approvals import RequestStatus
 from bot.domain.calls import CallClass, ToolResult
 from bot.domain.contract import Criterion, Evidence, PlanStep, Verdict
+from bot.domain.guarding import Detection, Intervention
 from bot.domain.ids import (
     CallId,
     Digest,
@@ -20,7 +21,7 @@ from bot.domain.ids import (
 )
 from bot.domain.model import ProposedCall, StopReason, Usage
 
-TurnEnd = Literal["spoke", "handed_off", "asked", "suspended", "limit_reached", "stopped", "failed"]
+TurnEnd = Literal["spoke", "handed_off", "asked", "suspended", "limit_reached", "stopped", "failed", "cut_short"]
 MissionEnd = Literal["done", "partial", "stopped"]
 
 
@@ -230,7 +231,7 @@ class BudgetExtended:
 class Parked:
     """Nobody has the turn until a human (or what `why` names) moves the mission on."""
 
-    why: Literal["budget", "approval_expired", "unknown_outcome", "model_unavailable", "failed"]
+    why: Literal["budget", "approval_expired", "unknown_outcome", "model_unavailable", "failed", "guard"]
     text: str
     kind: Literal["parked"] = "parked"
 
@@ -245,6 +246,17 @@ class Noted:
     text: str
     why: Literal["returned", "extended", "recovered", "decided"]
     kind: Literal["noted"] = "noted"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervened:
+    """A guard saw a dysfunction and the program did something about it. `line` is what the thread shows of it."""
+
+    turn: int
+    detection: Detection
+    action: Intervention
+    line: str
+    kind: Literal["intervened"] = "intervened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +296,7 @@ Entry = (
     | BudgetExtended
     | Parked
     | Noted
+    | Intervened
     | StopPressed
     | MissionEnded
 )

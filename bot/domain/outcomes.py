@@ -49,4 +49,11 @@ class Failed:
     text: str
 
 
-Outcome = SpokeOut | HandedOver | AskedHuman | Suspended | LimitReached | Stopped | Failed
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """An intervention took the turn away; what follows from it is in the log already."""
+
+    why: str
+
+
+Outcome = SpokeOut | HandedOver | AskedHuman | Suspended | LimitReached | Stopped | Failed | CutShort

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bot.domain.calls import CallClass
 from bot.domain.contract import Criterion, Evidence, Finding, PlanStep, Verdict, Waiver
+from bot.domain.guarding import InterventionRecord
 from bot.domain.ids import CallId, Digest, EntryId, Json, MissionId, PersonaName, QuestionId, RequestId, Thread, UserId
 from bot.domain.model import ProposedCall
 
@@ -193,6 +194,9 @@ class Mission:
     approved: int = 0
     denied: int = 0
     leaks: int = 0
+    interventions: tuple[InterventionRecord, ...] = ()
+    notes: Mapping[PersonaName, tuple[str, ...]] = field(default_factory=dict[PersonaName, tuple[str, ...]])  # unheard
+    health: str = ""  # what the guards remember, as text; empty: nothing yet
     ordinal: int = 0
     last: EntryId = EntryId("0-0")
 

@@ -72,7 +72,8 @@ async def _understand(parts: Parts, call: ToolCall, scope: Scope) -> Ready | No:
     tool = parts.tools.get(call.tool)
     known = f"You have: {', '.join(mine) or 'no tools'}."
     if tool is None:
-        return No(refused(call, f"There is no tool '{call.tool}'. {known}"), "unknown_tool")
+        facts = {"unknown_tool": True}
+        return No(refused(call, f"There is no tool '{call.tool}'. {known}", facts=facts), "unknown_tool")
     if call.tool not in mine:
         return No(refused(call, f"{call.persona} does not have {call.tool}. {known}"), "not_yours")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot import log as logs
 from bot.agents.answering import Answering
+from bot.agents.health import CrewHealth
 from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
@@ -130,6 +131,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     loop = AgentLoop(
         model, Answering(gate, frozenset(PLAIN), str), personas, specs,
         lambda state, persona: limits.reached(state, persona, clock.now(), tokens=4096), str,
+        CrewHealth(store.journal, clock, str),
     )  # fmt: skip
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=str, limit_usd=usd,
