@@ -41,7 +41,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A thing a call touches. `kind`: node, vm, host, context, namespace, url, file."""
+    """A thing a call touches. `kind`: node, vm, pool, host, context, namespace, url, file; `unknown` is production."""
 
     kind: str
     name: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.approvals import ApprovalRequest, RequestStatus, Vote
-from bot.domain.calls import CallClass, Effect, Item, ToolResult
+from bot.domain.calls import CallClass, Effect, Item, Target, ToolResult
 from bot.domain.ids import CallId, RequestId
 from bot.gate.binding import digest_of_call
 from bot.gate.card import MOST_ITEMS, card_digest, render, visible
@@ -168,5 +168,5 @@ async def test_the_gate_renders_a_stored_request_by_id(house: House) -> None:
 
 async def test_outside_production_no_requester_is_excluded(house: House) -> None:
     house.state = replace(house.state, environment="lab")
-    request = await request_of(house, replace(CHANGE, targets=()))
+    request = await request_of(house, replace(CHANGE, targets=(Target("node", "lab1"),)))
     assert house.gate.card(request).requesters == ()

@@ -16,7 +16,7 @@ from bot.domain.ports import ArgumentError
 from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate import ExecutionLedger
 from bot.policy.authorise import Authoriser
-from bot.policy.environments import EnvironmentMap
+from bot.policy.environments import EnvironmentMap, Mapped
 from tests.fakes import BO, CHRIS, THREAD, mission, scope
 from tests.gate_house import POLICIES, REVISION, SECRET, House, verdict
 
@@ -111,10 +111,8 @@ def _other_policies(house: House, request: ApprovalRequest) -> None:
 
 
 def _other_environment(house: House, request: ApprovalRequest) -> None:
-    house.set(environments=EnvironmentMap(("lab", "production"), ()))
-    house.state = replace(house.state, environment="lab")
-    effect = replace(request.effect, targets=())
-    house.approvals.requests[request.id] = replace(request, prepared=replace(request.prepared, effect=effect))
+    rules = tuple(Mapped("lab", target.kind, target.name) for target in request.effect.targets)
+    house.set(environments=EnvironmentMap(("lab", "production"), rules))
 
 
 def _other_bytes(house: House, request: ApprovalRequest) -> None:

@@ -278,7 +278,7 @@ async def test_rule_14_a_persona_that_changes_nothing_is_told_who_does(house: Ho
     assert "no policy lets qa call terraform_apply as change" in await house.refused(persona=QA)
 
 
-async def test_the_strictest_environment_of_the_targets_counts(house: House) -> None:
+async def test_rule_12_the_strictest_environment_of_the_targets_counts(house: House) -> None:
     house.apply.effect = replace(CHANGE, targets=(Target("node", "lab1"),))
     request = await house.held()
     assert (request.environment, request.terms.exclude_requesters) == ("lab", False)
@@ -286,8 +286,10 @@ async def test_the_strictest_environment_of_the_targets_counts(house: House) -> 
     assert (await house.held()).environment == "production"
     house.apply.effect = replace(CHANGE, targets=(Target("node", "never-heard-of"),))
     assert (await house.held()).environment == "production"
-    house.apply.effect = replace(CHANGE, targets=())
     house.state = replace(house.state, environment="lab")
+    house.apply.effect = replace(CHANGE, targets=())
+    assert (await house.held()).environment == "production"  # a change that names nothing is mapped to nothing
+    house.apply.effect = replace(CHANGE, cls=CallClass.UNKNOWN, targets=())
     assert (await house.held()).environment == "lab"
 
 
