@@ -321,7 +321,7 @@ def _recorded(
             findings = {**state.findings}
             for finding in verdict.findings:
                 known = findings.get(finding.fingerprint)
-                if known is None or known.status == "open":
+                if known is None or known.status != "accepted":
                     findings[finding.fingerprint] = finding
             return replace(state, verdicts={**state.verdicts, verdict.revision: verdict}, findings=findings)
         case log.EvidenceRecorded(evidence):

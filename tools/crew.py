@@ -1,7 +1,7 @@
 """The crew's own tools: plan, hand the turn on, ask, record verdicts and evidence. Their effect is the mission log."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -243,10 +243,12 @@ def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, st
     checks = [_check(given, scope, revision) for given in args.checks]
     if not any(record.tool == "scan" for record in checks):
         raise Refusal(f"A verdict needs a scan of plan {revision[:12]} among its checks: run scan with this plan id.")
+    scans = [r for r in mission.results.values() if r.tool == "scan" and r.facts.get("revision") == revision]
+    shown = {found.fingerprint: found for record in scans for found in _scanned(record)}
     findings = {finding.fingerprint: finding for finding in map(_finding, args.findings)}
-    for found in (found for record in checks for found in _scanned(record)):
-        findings[found.fingerprint] = _at_least(found, findings.get(found.fingerprint))
-    stands = [_standing(finding, mission) for finding in findings.values()]
+    for fingerprint, found in shown.items():
+        findings[fingerprint] = _at_least(found, findings.get(fingerprint))
+    stands = [_standing(finding, mission, shown) for finding in findings.values()]
     blocking = [finding for finding in stands if finding.status == "open" and blocks(finding, mission.environment)]
     tools = tuple(dict.fromkeys(name for record in checks for name in _scanners(record)))
     calls = tuple(record.call for record in checks)
@@ -312,10 +314,14 @@ def _fingerprint(rule: str, resource: str) -> str:
     return hashlib.sha256(f"{rule}|{resource}".encode()).hexdigest()[:12]
 
 
-def _standing(finding: Finding, mission: Mission) -> Finding:
-    """Accepted by a human or mitigated, it cannot block again (rule 18)."""
+def _standing(finding: Finding, mission: Mission, shown: Collection[str]) -> Finding:
+    """Accepted by a human, it cannot block again (rule 18). Mitigated is what no scan of this very revision shows: an
+    agent's word for it, on this plan or an earlier one, does not close what the scanner sees here.
+    """
     known = mission.findings.get(finding.fingerprint)
-    return known if known is not None and known.status != "open" else finding
+    if known is not None and (known.status == "accepted" or finding.fingerprint not in shown):
+        return finding if known.status == "open" else known
+    return finding
 
 
 def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:

@@ -183,13 +183,13 @@ class Scan(TypedTool[ScanArguments]):
         return answer(prepared, "ok", "\n".join([head, *lines]), facts=facts)
 
     def _blocking(self, found: Sequence[Found], scope: Scope, blocks: Blocks) -> int:
-        """How many block here; what people accepted or was mitigated does not (rule 18)."""
+        """How many block here; what people accepted does not (rule 18)."""
         given = [Finding(one.fingerprint, one.rule, one.resource, one.severity, one.text) for one in found]
         standing = [scope.mission.findings.get(one.fingerprint, one) for one in given]
         return sum(
             blocks(one, scope.mission.environment)
             for one, known in zip(given, standing, strict=True)
-            if known.status == "open"
+            if known.status != "accepted"
         )
 
 

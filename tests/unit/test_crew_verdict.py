@@ -11,6 +11,7 @@ from bot.domain.model import ProposedCall
 from bot.domain.ports import Done, Prepared, Scope
 from bot.domain.state import Mission
 from bot.mission import applied
+from bot.policy.threat import ThreatModel
 from tests.core_fakes import CREW, M, folded, logged, planned, replied, returned
 from tests.fakes import BO, BUILDER, NOW, QA, SENTINEL, FakeWatch, MemoryArtifacts
 from tools.crew import crew_tools
@@ -134,6 +135,28 @@ async def test_rule_18_an_agent_cannot_talk_a_scanners_finding_down() -> None:
     assert [(f.severity, f.status) for f in verdict.findings] == [("high", "open")]
     up: list[Json] = [{**OPEN_PORT, "severity": "critical"}]
     assert verdict_of(await judge(the_plan(), a_scan(OPEN_PORT), findings=up)).findings[0].severity == "critical"
+
+
+async def test_rule_18_mitigated_on_another_plan_closes_nothing_that_a_scan_shows_on_this_one() -> None:
+    claimed: list[Json] = [{**OPEN_PORT, "status": "mitigated"}]
+    clean = (the_plan(), a_scan())
+    early = verdict_of(await judge(*clean, findings=claimed))
+    assert (early.passed, [f.status for f in early.findings]) == (True, ["mitigated"])
+    shown = (*clean, log.VerdictRecorded(early), the_plan(LATER, "p2"), a_scan(OPEN_PORT, revision=LATER, call="s2"))
+    late = verdict_of(await judge(*shown, revision=LATER[:12], checks=("s2",), findings=claimed))
+    assert (late.passed, [f.status for f in late.findings]) == (False, ["open"])
+    state = folded(*shown, log.VerdictRecorded(late))
+    model = ThreatModel({"production": "medium"}, {})
+    assert state.findings[late.findings[0].fingerprint].status == "open"
+    assert not model.passed(state, LATER, "production")
+    assert model.passed(state, PLAN, "production")
+    again = verdict_of(await judge(*clean, log.VerdictRecorded(late), the_plan(LATER, "p2")))
+    assert again.passed, "what no scan of a revision shows does not block it"
+
+
+async def test_rule_18_every_scan_of_the_revision_counts_not_only_the_one_that_is_named() -> None:
+    twice = (the_plan(), a_scan(OPEN_PORT, call="s0"), a_scan())
+    assert not verdict_of(await judge(*twice)).passed
 
 
 async def test_rule_18_an_accepted_finding_cannot_block_again() -> None:
