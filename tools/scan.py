@@ -20,6 +20,7 @@ from tools.folder import RefusedPathError
 from tools.paths import check_path
 from tools.process import PLAIN_ENVIRONMENT, Command, Reach, launch, temporary_run
 from tools.run_directory import Ended, RunDirectory, seconds_since
+from tools.scan_devices import devices_in_plan
 from tools.scan_plan import Planned, prepare_plan, secrets_in_plan
 from tools.scan_report import Found, Report, Rules, ScanError, judge_code, judge_plan, locate, read_rules, worst_first
 from tools.scan_report import base_address as base
@@ -130,6 +131,7 @@ class Scan(TypedTool[ScanArguments]):
             judged = judge_plan(part, rules, planned.types, planned.unknown)
             written = [one for one in written if base(one.resource) not in planned.touched]  # the plan knows the values
             own += [*locate(judged, report.part("terraform")), *secrets_in_plan(planned, rules.severities)]
+            own += devices_in_plan(planned, rules.severities)
         lines = {(one.file, one.line) for one in own}
         more = [one for one in judge_secrets(report, rules) if (one.file, one.line) not in lines]
         found = worst_first([*written, *own, *more])

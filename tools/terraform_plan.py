@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from bot.domain.calls import CallClass, Effect, Item, highest
+from tools.scan_plan import expressions_of
+from tools.scan_report import INSTANCE
 from tools.terraform_changes import VM_TYPES, action_of, class_of, first_map, inner_list, inner_map, is_moved
-from tools.terraform_targets import nodes_words, targets_of, unknown_words
+from tools.terraform_targets import nodes_words, some, targets_of, unknown_words
+from tools.terraform_volumes import uses_existing
 
 SENSITIVE: Final = "(sensitive)"
 ORDER: Final = ("delete", "replace", "forget", "update", "create", "import", "move", "output", "read")
@@ -85,7 +88,10 @@ def summarise(plan: Mapping[str, Any]) -> Summary:
     destroy = sum(a not in {"create", "update", "read"} for a in counted)
     targets = targets_of(plan)
     notes += unknown_words(targets)
-    if create and not change_count and not destroy:
+    existing = _existing(plan, changes)
+    if existing:
+        notes.insert(0, f"Uses what exists already: {some(existing)}")
+    if counted and set(counted) <= {"create", "read"} and not existing and not vanished:
         notes.insert(0, "Touches nothing that exists.")
     effect = Effect(
         cls=cls,
@@ -260,6 +266,22 @@ def _vanished(plan: Mapping[str, Any]) -> Iterator[str]:
     for drift in inner_list(plan, "resource_drift"):
         if "delete" in (inner_map(drift, "change").get("actions") or []):
             yield f"{drift.get('address', '?')} is in the state but gone from Proxmox: somebody deleted it outside"
+
+
+def _existing(plan: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`cp9: /dev/sda`: volumes and devices that the machines of a plan name. A clone's source is no such thing."""
+    said = dict(expressions_of(inner_map(inner_map(plan, "configuration"), "root_module"), ""))
+    found: list[str] = []
+    for change in changes:
+        inner = inner_map(change, "change")
+        if change.get("type") not in VM_TYPES or action_of(change) not in {"create", "update", "replace"}:
+            continue
+        before = uses_existing(inner_map(inner, "before"), {}, {})
+        written = said.get(INSTANCE.sub("", str(change.get("address"))))
+        after = uses_existing(inner_map(inner, "after"), inner_map(inner, "after_unknown"), written)
+        name = _plain(inner_map(inner, "after"), inner_map(inner, "after_sensitive"), "name") or change.get("address")
+        found += [f"{name}: {what}" for what in after if what not in before]
+    return found
 
 
 def _machine(change: Mapping[str, Any]) -> Iterator[Machine]:

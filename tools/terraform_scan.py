@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from tools.terraform_syntax import FILE_FUNCTIONS, Block, Call, NotUnderstoodError, Parsed, parse
 
 GATE_FILE: Final = "watchbill_backend.tf"  # written by the gate after the scan
+META_ATTRIBUTES: Final = frozenset({"count", "for_each", "depends_on", "provider"})
 SAFE_BLOCKS: Final = frozenset({"variable", "output", "locals", "moved", "import", "removed", "check"})
 DANGEROUS_TYPES: Final[Mapping[str, str]] = {
     "external": "runs a program while planning",
@@ -53,11 +54,15 @@ class AllowList(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     providers: dict[str, ProviderRule]
-    resources: frozenset[str]
+    resources: dict[str, frozenset[str]]
     data: frozenset[str]
     provider_arguments: frozenset[str] = frozenset()
-    attributes_that_ask: frozenset[str] = frozenset()
-    blocks_that_ask: frozenset[str] = frozenset()
+    dangers: dict[str, str] = {}
+
+    def takes(self, kind: str, path: str) -> bool:
+        """Whether a resource of this type may say this attribute, or hold this block."""
+        listed = self.resources.get(kind, frozenset())
+        return path in listed or any(known.startswith(f"{path}.") for known in listed)
 
 
 def load_allow_list(path: Path) -> AllowList:
@@ -188,13 +193,8 @@ def _check_inside(sources: Sources, path: str, block: Block) -> Iterator[Found]:
         yield Found("wrong", path, block.line, text)
     if block.kind in {"resource", "data"} and block.labels:
         yield from _check_type(sources.allow, path, block)
-    names = [block.kind, *(block.labels if block.kind == "dynamic" else ())]
-    for name in names:
-        if name in sources.allow.blocks_that_ask:
-            yield Found("unknown", path, block.line, f"`{name}` gives the machine a part of its host")
-    for attribute in block.attributes:
-        if attribute.name in sources.allow.attributes_that_ask:
-            yield Found("unknown", path, attribute.line, f"`{attribute.name}` reaches the Proxmox host itself")
+    if block.kind == "resource" and block.labels and block.labels[0] in sources.allow.resources:
+        yield from _check_body(sources.allow, path, block, block.labels[0], "")
 
 
 def _check_type(allow: AllowList, path: str, block: Block) -> Iterator[Found]:
@@ -204,6 +204,33 @@ def _check_type(allow: AllowList, path: str, block: Block) -> Iterator[Found]:
     elif name not in (allow.resources if block.kind == "resource" else allow.data):
         text = f'{block.kind} "{name}" is not on the allow list (policies/terraform.yaml)'
         yield Found("unknown", path, block.line, text)
+
+
+def _check_body(allow: AllowList, path: str, block: Block, kind: str, prefix: str) -> Iterator[Found]:
+    """What stands in a resource, a block of it, or the content of a dynamic block, against its type's list."""
+    meta = META_ATTRIBUTES if not prefix else frozenset[str]()
+    for attribute in block.attributes:
+        if attribute.name not in meta and not allow.takes(kind, f"{prefix}{attribute.name}"):
+            yield _not_listed(allow, path, attribute.line, kind, f"{prefix}{attribute.name}")
+    for inner in block.blocks:
+        if inner.kind == "lifecycle" and not prefix:
+            odd = [one for one in inner.blocks if one.kind not in {"precondition", "postcondition"}]
+            for one in odd:
+                yield _not_listed(allow, path, one.line, kind, f"lifecycle.{one.kind}")
+            continue
+        dynamic = inner.kind == "dynamic" and len(inner.labels) == 1
+        name = f"{prefix}{inner.labels[0] if dynamic else inner.kind}"
+        if not allow.takes(kind, name):
+            yield _not_listed(allow, path, inner.line, kind, name)
+            continue
+        for body in (one for one in inner.blocks if one.kind == "content") if dynamic else (inner,):
+            yield from _check_body(allow, path, body, kind, f"{name}.")
+
+
+def _not_listed(allow: AllowList, path: str, line: int, kind: str, name: str) -> Found:
+    danger = allow.dangers.get(name)
+    why = f"{danger}; " if danger else ""
+    return Found("unknown", path, line, f"`{name}`: {why}{kind} does not list it (policies/terraform.yaml)")
 
 
 def _check_terraform(path: str, block: Block) -> Iterator[Found]:

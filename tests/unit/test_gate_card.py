@@ -33,7 +33,7 @@ async def test_rule_15_the_card_says_what_is_bound(house: House) -> None:
     assert (card.cls, card.environment, card.title) == ("change", "production", "Apply Terraform plan on pve1, pve2")
     assert (card.create, card.change, card.destroy) == (2, 0, 0)
     assert card.items == ("+ cp1 on pve1 · 2 CPU 4 GiB", "+ cp2 on pve2 · 2 CPU 4 GiB")
-    assert card.facts == ("Touches nothing that exists.", "Undo: destroy the two machines.")
+    assert card.facts == ("Undo: destroy the two machines.",)
     assert card.verdict == "Sentinel: pass on exactly this plan, 1 check"
     assert (card.votes, card.quorum, card.who_may, card.requesters) == (0, 1, (BO, CHRIS), (ANA,))
     assert (card.words_by, card.words) == ("Builder", "Creates the machines of step 1.")
