@@ -229,7 +229,9 @@ def _kept(state: Mission, results: dict[CallId, CallRecord]) -> dict[CallId, Cal
     needed = {call.id for step in steps if isinstance(step, StepItem) for call in step.calls}
     newest = set(list(results)[-RESULTS_KEPT:])
     return {
-        call: record for call, record in results.items() if call in newest or call in needed or record.status == "held"
+        call: record
+        for call, record in results.items()
+        if call in newest or call in needed or record.status in {"held", "denied"}
     }
 
 

@@ -1,9 +1,11 @@
 """terraform_apply: run exactly the saved plan that was approved, once; and say after a crash what became of it."""
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any, Final
 
 from pydantic import Field
@@ -154,6 +156,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
             pins=pins,
             revision=revision,
             full_text=text,
+            alike=_alike(manifest.facts, plan, pins),
         )
 
     async def pins(self, prepared: Prepared, arguments: ApplyArguments) -> Mapping[str, str]:  # noqa: ARG002 - the port's shape
@@ -233,3 +236,16 @@ class TerraformApply(TypedTool[ApplyArguments]):
             await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
             await asyncio.to_thread(work.store.forget, prepared.snapshot, *work.secrets)
         return answer(prepared, told.status, told.text, facts=told.facts, changed=True)
+
+
+def _alike(facts: Mapping[str, str], plan: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[str, ...]:
+    """Every plan has an id of its own. Equal code on an equal state is the same wish, and so are equal changes of it,
+    whatever was edited beside them.
+    """
+    state = {name: pin for name, pin in pins.items() if name.startswith("state.")}
+    code = {"code": facts["code"], "destroy": facts["destroy"]}
+    changes = {name: plan.get(name) for name in ("resource_changes", "output_changes")}
+    return tuple(
+        sha256(json.dumps([what, facts["directory"], state], sort_keys=True).encode()).hexdigest()
+        for what in (code, changes)
+    )

@@ -178,15 +178,22 @@ async def _hold(parts: Parts, request: ApprovalRequest, call: ToolCall, scope: S
 
 
 def denied_before(mission: Mission, digest: Digest, prepared: Prepared) -> str:
-    """The words of the human who denied this digest, or this tool on this revision, in this mission; else ""."""
+    """The words of the human who denied this in this mission, else "": this digest, or this tool on this revision, on
+    the same code and state, or on changes that are the same.
+    """
     for denial in mission.denials:
         if denial.digest == digest:
             return denial.reason or "no reason given"
     for record in mission.results.values():
-        same = record.tool == prepared.call.tool and record.facts.get("denied_revision") == prepared.revision
-        if prepared.revision and record.status == "denied" and same:
+        if record.status == "denied" and record.tool == prepared.call.tool and _same(record.facts, prepared):
             return str(record.facts.get("denied_because") or "no reason given")
     return ""
+
+
+def _same(denied: Mapping[str, Json], prepared: Prepared) -> bool:
+    alike = denied.get("denied_alike")
+    shared = set(alike) & set(prepared.alike) if isinstance(alike, list | tuple) else False
+    return bool(shared or (prepared.revision and denied.get("denied_revision") == prepared.revision))
 
 
 def requesters_of(mission: Mission, call: ToolCall) -> frozenset[UserId]:

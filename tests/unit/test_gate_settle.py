@@ -72,7 +72,7 @@ async def test_rule_12_a_denied_request_tells_the_agent_the_reason(house: House)
     answer = await house.settle(request)
     assert answer.result.status == "denied"
     assert answer.result.text == "Denied by a human: “use pve2”. Do what the reason asks; never the same again."
-    assert answer.result.facts == {"denied_revision": REVISION, "denied_because": "use pve2"}
+    assert answer.result.facts == {"denied_revision": REVISION, "denied_because": "use pve2", "denied_alike": []}
     other = await house.held(number=1, more=1)
     await house.vote(other.id, BO, "deny")
     assert "no reason given" in (await house.settle(other)).result.text
