@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from tools.terraform_syntax import FILE_FUNCTIONS, Block, Call, NotUnderstoodError, Parsed, parse
 
 GATE_FILE: Final = "watchbill_backend.tf"  # written by the gate after the scan
+PLAIN_KEY: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 META_ATTRIBUTES: Final = frozenset({"count", "for_each", "depends_on", "provider"})
 SAFE_BLOCKS: Final = frozenset({"variable", "output", "locals", "moved", "import", "removed", "check"})
 DANGEROUS_TYPES: Final[Mapping[str, str]] = {
@@ -317,7 +318,18 @@ def _check_providers(sources: Sources, code: Mapping[str, Parsed]) -> Iterator[F
         for block in (b for top in file.blocks if top.kind == "terraform" for b in top.blocks):
             if block.kind != "required_providers":
                 continue
+            for inner in block.blocks:
+                yield Found(
+                    "wrong", path, inner.line, f"`{inner.kind}`: required_providers holds only `name = {{ … }}`"
+                )
             for entry in block.attributes:
+                odd = [e for e in entry.objects if not PLAIN_KEY.fullmatch(e.key)]
+                keys = [e.name for e in entry.objects]
+                if odd or len(set(keys)) < len(keys) or not entry.objects:
+                    text = f"`{entry.name}`: a provider is said with plain, single keys; "
+                    yield Found("wrong", path, (odd or [entry])[0].line, text + _declared(sources.allow, entry.name))
+                    named[entry.name] = ""
+                    continue
                 inner = {e.name: e for e in entry.objects}
                 source = (
                     inner["source"].literal if "source" in inner else entry.literal and None
@@ -362,17 +374,10 @@ def _check_source(allow: AllowList, path: str, line: int, local: str, source: st
     right = right or next(
         (name for name, rule in allow.providers.items() if rule.local_name in {local, short.split("/")[-1]}), None
     )
+    words = f"is not allowed here; allowed: {', '.join(allow.providers)}"
     if right:
-        yield Found(
-            "wrong",
-            path,
-            line,
-            f"provider {source!r} is not the one; {_declare(allow.providers[right].local_name, right)}",
-        )
-    else:
-        yield Found(
-            "wrong", path, line, f"provider {source!r} is not allowed here; allowed: {', '.join(allow.providers)}"
-        )
+        words = f"is not the one; {_declare(allow.providers[right].local_name, right)}"
+    yield Found("wrong", path, line, f"provider {source!r} {words}")
 
 
 def _short_source(source: str) -> str:
@@ -380,6 +385,13 @@ def _short_source(source: str) -> str:
     for host in ("registry.terraform.io/", "registry.opentofu.org/"):
         plain = plain.removeprefix(host)
     return plain
+
+
+def _declared(allow: AllowList, local: str) -> str:
+    """The right words for a provider that goes by this name here, or the allowed ones."""
+    rules = allow.providers.items()
+    right = next((source for source, rule in rules if rule.local_name == local), None)
+    return _declare(local, right) if right else f"allowed: {', '.join(allow.providers)}"
 
 
 def _declare(local: str, right: str) -> str:

@@ -56,6 +56,32 @@ def test_rule_16_a_phantom_provider_is_told_its_right_name(source: str, said: st
     assert said in text
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"sour\\u0063e" = "evil/ext"',
+        '("source") = "evil/ext"',
+        '"source" = "evil/ext"',
+        '(local.x) = "evil/ext"',
+        '"${"source"}" = "evil/ext"',
+        'source = "evil/ext"',
+    ],
+)
+def test_rule_16_a_providers_source_is_said_once_with_a_plain_key(more: str) -> None:
+    right = '      source = "bpg/proxmox"\n'
+    for body in (f"{right}      {more}\n", f"      {more}\n{right}"):
+        text = wrong(HEAD.replace(right, body))
+        assert text.startswith("main.tf:"), text
+        assert 'the right one is bpg/proxmox: terraform { required_providers { proxmox = { source = "bpg/proxmox" } } }' in text  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["local.p", 'merge({ source = "bpg/proxmox" }, { source = "evil/ext" })', '"~> 0.1"'])
+def test_rule_16_a_provider_is_an_object_that_can_be_read(value: str) -> None:
+    assert "the right one is bpg/proxmox" in wrong(
+        f"terraform {{\n  required_providers {{\n    proxmox = {value}\n  }}\n}}\n"
+    )
+
+
 def test_rule_16_a_provider_nobody_declared_would_be_fetched_from_hashicorp() -> None:
     assert "the right one is bpg/proxmox" in wrong(VM)
     assert "provider `aws` is not allowed" in wrong('provider "aws" {}\n')
