@@ -4,6 +4,7 @@ Anything this does not know raises the class: an action without a name here is `
 version here is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -15,6 +16,33 @@ from tools.terraform_changes import VM_TYPES, action_of, class_of, first_map, in
 from tools.terraform_targets import nodes_words, some, targets_of, unknown_words
 from tools.terraform_volumes import uses_existing
 
+WEIGHTY: Final = frozenset(  # named first where not every attribute of a change has room
+    {
+        *(
+            "kvm_arguments",
+            "hook_script_file_id",
+            "hostpci",
+            "usb",
+            "virtiofs",
+            "rng",
+            "serial_device",
+            "disk",
+            "cdrom",
+        ),
+        *("protection", "network_device", "initialization", "node_name", "name", "pool_id"),
+    }
+)
+COMPUTED: Final = frozenset(  # unknown in every plan that changes a machine: Proxmox says them, nobody sets them
+    {"id", "ipv4_addresses", "ipv6_addresses", "mac_addresses", "network_interface_names"}
+)
+GONE: Final = "What is deleted is gone; only a backup brings it back."
+UNDO: Final[Mapping[str, str]] = {
+    "create": "destroy the {} created",
+    "update": "apply the earlier code to the {} changed",
+    "forget": "import the {} forgotten again, which still exist",
+    "import": "take the {} imported out of the state again, which deletes nothing",
+    "move": "move the {} back in the code",
+}
 SENSITIVE: Final = "(sensitive)"
 ORDER: Final = ("delete", "replace", "forget", "update", "create", "import", "move", "output", "read")
 
@@ -54,7 +82,9 @@ class Summary:
     @property
     def counts(self) -> str:
         e = self.effect
-        return f"{e.create} to create, {e.change} to change, {e.destroy} to destroy"
+        more = [(sum(i.action == action for i in e.items), action) for action in ("import", "move")]
+        rest = "".join(f", {count} to {action}" for count, action in more if count)
+        return f"{e.create} to create, {e.change} to change, {e.destroy} to destroy{rest}"
 
     @property
     def lines(self) -> list[str]:
@@ -85,7 +115,7 @@ def summarise(plan: Mapping[str, Any]) -> Summary:
     counted = [a for a in (action_of(change) for change in changes) if a]
     create = sum(a in {"create", "replace"} for a in counted)
     change_count = counted.count("update")
-    destroy = sum(a not in {"create", "update", "read"} for a in counted)
+    destroy = sum(a not in {"create", "update", "read", "import", "move"} for a in counted)
     targets = targets_of(plan)
     notes += unknown_words(targets)
     existing = _existing(plan, changes)
@@ -103,7 +133,7 @@ def summarise(plan: Mapping[str, Any]) -> Summary:
         create=create,
         change=change_count,
         destroy=destroy,
-        undo=_undo(create, change_count, destroy),
+        undo=_undo(items),
         notes=tuple(notes),
     )
     machines = tuple(m for c in changes if action_of(c) in {"create", "replace"} for m in _machine(c))
@@ -240,14 +270,16 @@ def _differences(change: Mapping[str, Any]) -> str:
     """`memory, tags`: which attributes differ; values stay out, they may be secret or long."""
     before, after = inner_map(change, "before"), inner_map(change, "after")
     unknown = inner_map(change, "after_unknown")
-    names = sorted(
-        n for n in {*before, *after, *unknown} if before.get(n) != after.get(n) and unknown.get(n) is not True
-    )
+    names = [
+        f"{n} (known at apply)" if unknown.get(n) is True else n
+        for n in sorted({*before, *after, *unknown}, key=lambda n: (n not in WEIGHTY, n))
+        if (n not in COMPUTED if unknown.get(n) is True else before.get(n) != after.get(n))
+    ]
     paths = [
         ".".join(str(s) for s in cast("list[Any]", p)) for p in cast("list[Any]", change.get("replace_paths") or [])
     ]
     forced = f"because of {', '.join(paths)}" if paths else ""
-    return "; ".join(part for part in (", ".join(names[:8]), forced) if part)
+    return "; ".join(part for part in (some(names, 8) if names else "", forced) if part)
 
 
 def _outputs(plan: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -303,15 +335,14 @@ def _reason(cls: CallClass, vanished: Sequence[str]) -> str:
     )
 
 
-def _undo(create: int, change: int, destroy: int) -> str:
-    if destroy:
-        return "What is deleted is gone; only a backup brings it back."
-    parts = [
-        f"destroy the {create} created" if create else "",
-        f"apply the earlier code to the {change} changed" if change else "",
-    ]
-    words = " and ".join(p for p in parts if p)
-    return words[:1].upper() + words[1:] + "." if words else ""
+def _undo(items: Sequence[Item]) -> str:
+    """What takes it back, for each kind of thing that is done; nothing where only outputs differ."""
+    count = Counter(item.action for item in items)
+    known = {"create", "update", "forget", "import", "move", "read", "output"}
+    gone = [GONE] if set(count) - known else []
+    said = [words.format(count[action]) for action, words in UNDO.items() if count[action]]
+    words = " and ".join(said)
+    return " ".join((*gone, f"{words[:1].upper()}{words[1:]}.")) if words else "".join(gone)
 
 
 def _plain(values: Mapping[str, Any], masks: Mapping[str, Any], name: str) -> str:

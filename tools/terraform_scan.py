@@ -77,6 +77,7 @@ class Found:
     file: str
     line: int
     text: str
+    grave: bool = False  # stands first where not everything has room
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
@@ -88,7 +89,7 @@ class Scan:
     files: tuple[str, ...]  # what Terraform will read as code or values
 
     def level(self, level: str) -> tuple[str, ...]:
-        return tuple(str(f) for f in self.found if f.level == level)
+        return tuple(str(f) for f in sorted(self.found, key=lambda f: not f.grave) if f.level == level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,7 @@ def _check_body(allow: AllowList, path: str, block: Block, kind: str, prefix: st
             yield _not_listed(allow, path, attribute.line, kind, f"{prefix}{attribute.name}")
     for inner in block.blocks:
         if inner.kind == "lifecycle" and not prefix:
-            odd = [one for one in inner.blocks if one.kind not in {"precondition", "postcondition"}]
-            for one in odd:
+            for one in (one for one in inner.blocks if one.kind not in {"precondition", "postcondition"}):
                 yield _not_listed(allow, path, one.line, kind, f"lifecycle.{one.kind}")
             continue
         dynamic = inner.kind == "dynamic" and len(inner.labels) == 1
@@ -231,7 +231,9 @@ def _check_body(allow: AllowList, path: str, block: Block, kind: str, prefix: st
 def _not_listed(allow: AllowList, path: str, line: int, kind: str, name: str) -> Found:
     danger = allow.dangers.get(name)
     why = f"{danger}; " if danger else ""
-    return Found("unknown", path, line, f"`{name}`: {why}{kind} does not list it (policies/terraform.yaml)")
+    return Found(
+        "unknown", path, line, f"`{name}`: {why}{kind} does not list it (policies/terraform.yaml)", bool(danger)
+    )
 
 
 def _check_terraform(path: str, block: Block) -> Iterator[Found]:

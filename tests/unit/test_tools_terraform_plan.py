@@ -105,6 +105,37 @@ def test_rule_15_a_machines_own_volumes_are_not_told_again() -> None:
     assert notes == ()
 
 
+@pytest.mark.parametrize(
+    ("one", "counts", "undo"),
+    [
+        (change("no-op", change={"importing": {"id": "pve1/302"}}),
+         "0 to create, 0 to change, 0 to destroy, 1 to import",
+         "Take the 1 imported out of the state again, which deletes nothing."),
+        (change("no-op", previous_address="x.b"),
+         "0 to create, 0 to change, 0 to destroy, 1 to move", "Move the 1 back in the code."),
+        (change("forget"), "0 to create, 0 to change, 1 to destroy", "Import the 1 forgotten again, which still exist."),
+        (change("delete"), "0 to create, 0 to change, 1 to destroy",
+         "What is deleted is gone; only a backup brings it back."),
+        (change("update", change={"importing": {"id": "pve1/302"}}),
+         "0 to create, 1 to change, 0 to destroy, 1 to import",
+         "Apply the earlier code to the 1 changed and take the 1 imported out of the state again, which deletes nothing."),
+    ],
+)  # fmt: skip
+def test_rule_15_imports_and_moves_destroy_nothing_and_undo_is_true(one: dict[str, Any], counts: str, undo: str) -> None:  # fmt: skip
+    found = summarise(plan(one))
+    assert (found.counts, found.effect.undo) == (counts, undo)
+    assert "Touches nothing that exists." not in found.effect.notes
+
+
+def test_rule_15_a_change_of_many_attributes_says_how_many_more_and_the_weighty_ones_first() -> None:
+    names = [f"a{number}" for number in range(12)]
+    after = VM | dict.fromkeys(names, 1) | {"kvm_arguments": "-x"}
+    unknown = {"hook_script_file_id": True, "ipv4_addresses": True}
+    (item,) = summarise(plan(change("update", change={"after": after, "after_unknown": unknown}))).effect.items
+    assert item.detail.startswith("hook_script_file_id (known at apply), kvm_arguments, a0, ")
+    assert item.detail.endswith(" and 6 more")
+
+
 def test_a_left_over_copy_is_a_deletion() -> None:
     effect = summarise(plan(change("delete", deposed="abcd1234"))).effect
     assert (effect.cls, effect.destroy) == (CallClass.DESTROY, 1)

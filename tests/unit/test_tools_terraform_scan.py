@@ -282,6 +282,12 @@ def test_rule_16_the_blueprint_itself_would_pass_and_a_socket_is_no_device() -> 
     assert result.found == ()
 
 
+def test_rule_15_what_reaches_the_host_is_asked_first() -> None:
+    many = "".join(f"  harmless_{number} = 1\n" for number in range(12))
+    asks = look(HEAD + VM.replace('  name = "a"\n', many + '  kvm_arguments = "-x"\n')).level("unknown")
+    assert (len(asks), "`kvm_arguments`: gives the emulator" in asks[0]) == (13, True)
+
+
 def test_moved_removed_and_import_blocks_are_left_to_the_plan() -> None:
     main = (
         HEAD + VM + "moved {\n  from = proxmox_virtual_environment_vm.b\n  to   = proxmox_virtual_environment_vm.a\n}\n"
