@@ -35,6 +35,13 @@ OWN = frozenset(  # an agent's own words: no evidence
         "workspace_patch",
     }
 )  # fmt: skip
+CODE = frozenset(  # what the code says, or what an agent wrote into it (outputs): no evidence of what there is
+    {
+        "workspace_list", "workspace_read", "terraform_validate", "terraform_plan", "terraform_show", "terraform_output",
+        "scan",
+    }
+)  # fmt: skip
+STATE, CODE_ONLY = "terraform_state", "code-only"  # the state shows this one standard: what exists stands in the code
 RATED: Mapping[str, Severity] = {severity: severity for severity in SEVERITIES}
 UNKNOWN_SEVERITY: Severity = "high"  # of a scanner's finding that names none
 REVIEWED = frozenset({"scan", "terraform_show"})  # results that look at one revision and name it in facts["revision"]
@@ -343,6 +350,12 @@ def _probed(args: EvidenceArguments, scope: Scope) -> CallRecord:
     record = scope.mission.results.get(CallId(args.result))
     if record is None or record.tool in OWN or record.persona != scope.persona:
         raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
+    standard = next(c.standard for c in scope.mission.criteria if c.number == args.criterion)
+    if record.tool in CODE or (record.tool == STATE and standard != CODE_ONLY):
+        raise Refusal(
+            f"Result {args.result} is of {record.tool}, which says what the code says, not what there is. Probe what runs "
+            f"(proxmox_read, http_probe, …); terraform_state shows the standard {CODE_ONLY} and nothing else."
+        )
     if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
         raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")
     if record.ordinal <= scope.mission.last_change:

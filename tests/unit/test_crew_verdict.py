@@ -4,7 +4,7 @@ import pytest
 
 from bot.domain import log
 from bot.domain.calls import ResultStatus, ToolCall
-from bot.domain.contract import SEVERITIES, Finding, Verdict
+from bot.domain.contract import SEVERITIES, Criterion, Finding, Verdict
 from bot.domain.ids import ArtifactId, CallId, Json, PersonaName
 from bot.domain.log import Entry
 from bot.domain.model import ProposedCall
@@ -221,6 +221,13 @@ async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change
         ((probe(tool="record_evidence"),), "passed", "not the id of a probe of yours"),
         ((probe(tool="read_artifact"),), "passed", "not the id of a probe of yours"),
         ((probe(tool="workspace_write"),), "passed", "not the id of a probe of yours"),
+        ((probe(tool="workspace_list"),), "passed", "says what the code says"),
+        ((probe(tool="workspace_read"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_plan"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_show"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_output"),), "failed", "says what the code says"),
+        ((probe(tool="scan"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_state"),), "passed", "shows the standard code-only and nothing else"),
         ((probe(status="failed"),), "passed", "is failed"),
         ((probe(status="refused"),), "failed", "is refused"),
         ((probe(status="held"),), "failed", "is held"),
@@ -233,6 +240,13 @@ async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change
         "own-words",
         "artifact",
         "own-file",
+        "listing",
+        "file",
+        "plan",
+        "plan-text",
+        "outputs",
+        "scan",
+        "state",
         "failed",
         "refused",
         "held",
@@ -244,6 +258,16 @@ async def test_rule_8_evidence_that_shows_nothing_is_refused(
     entries: tuple[Entry, ...], outcome: str, why: str
 ) -> None:
     assert why in refusal(await show(*entries, outcome=outcome))
+
+
+async def test_rule_8_the_state_shows_the_standard_code_only() -> None:
+    given: dict[str, Json] = {"outcome": "passed", "result": "e1", "check": "reached", "words": "seen"}
+    entry = log.Planned(
+        (Criterion(1, "all is code", standard="code-only"), Criterion(2, "they run", "they run")), (), ()
+    )
+    state = folded(entry, probe(tool="terraform_state"))
+    assert (await use("record_evidence", state, QA, criterion=1, **given)).result.status == "ok"
+    assert "nothing else" in refusal(await use("record_evidence", state, QA, criterion=2, **given))
 
 
 @pytest.mark.parametrize(
