@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, assert_never
 
+from bot.asking import remember
 from bot.domain import log
 from bot.domain.contract import Criterion, Waiver
 from bot.domain.ids import CallId, PersonaName, UserId
@@ -70,7 +71,7 @@ def opened(logged: Logged) -> Mission:
 def applied(state: Mission, logged: Logged) -> Mission:
     """The state after one more entry."""
     after = _apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged)
-    return _clocked(after, logged.at)
+    return _clocked(remember(state, after, logged.entry), logged.at)
 
 
 def mark_of(state: Mission, criterion: Criterion) -> Mark:

@@ -196,10 +196,13 @@ def _same(denied: Mapping[str, Json], prepared: Prepared) -> bool:
     return bool(shared or (prepared.revision and denied.get("denied_revision") == prepared.revision))
 
 
-def requesters_of(mission: Mission, call: ToolCall) -> frozenset[UserId]:
-    """Everyone whose words started the mission, amended it, or began the turns that led to this call (rule 12)."""
+def requesters_of(mission: Mission, call: ToolCall, revision: str = "") -> frozenset[UserId]:
+    """Everyone whose words started the mission, amended it, began the turns that led to this call or to the plan it
+    runs, or were said to the crew since the last change (rule 12): who steers an agent does not approve what it does.
+    """
     exchange = mission.exchanges.get(call.persona)
-    return mission.requesters | (exchange.humans if exchange else frozenset[UserId]())
+    own = exchange.humans if exchange else frozenset[UserId]()
+    return mission.requesters | own | frozenset(mission.asking) | mission.led.get(revision, frozenset())
 
 
 def _request(
@@ -215,7 +218,7 @@ def _request(
         terms=decision.terms,
         reason=decision.reason,
         policy_version=parts.authoriser.version,
-        requesters=requesters_of(scope.mission, prepared.call),
+        requesters=requesters_of(scope.mission, prepared.call, prepared.revision),
         thread=scope.mission.thread,
         asked_by=prepared.call.persona,
         words=parts.redactor.text(words.strip())[:WORDS],

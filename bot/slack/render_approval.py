@@ -104,6 +104,7 @@ def _voting(card: ApprovalCard) -> Line:
     barred = [one for one in card.requesters if one not in card.who_may]
     for one in barred:
         votes += (Text(", not "), Person(one))
+    votes += line(" (asked for it, or spoke to the crew since the last change)") if barred else ()
     if card.typed:
         votes += (Text(" · type "), bold(cut(card.typed, 300)), Text(" to approve"))
     return votes
