@@ -321,11 +321,8 @@ def _recorded(
                 state, criteria=(*state.criteria, *criteria), steps=steps or state.steps, uncovered=uncovered
             )
         case log.VerdictRecorded(verdict):
-            findings = {**state.findings}
-            for finding in verdict.findings:
-                known = findings.get(finding.fingerprint)
-                if known is None or known.status != "accepted":
-                    findings[finding.fingerprint] = finding
+            accepted = {key: known for key, known in state.findings.items() if known.status == "accepted"}
+            findings = {**state.findings, **{one.fingerprint: one for one in verdict.findings}, **accepted}
             return replace(state, verdicts={**state.verdicts, verdict.revision: verdict}, findings=findings)
         case log.EvidenceRecorded(evidence):
             record = state.results.get(evidence.call)
