@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, assert_never
 
+from bot.asking import remember
 from bot.domain import log
 from bot.domain.contract import Criterion, Waiver
 from bot.domain.ids import CallId, PersonaName, UserId
@@ -70,7 +71,8 @@ def opened(logged: Logged) -> Mission:
 
 def applied(state: Mission, logged: Logged) -> Mission:
     """The state after one more entry."""
-    return _clocked(_apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged), logged.at)
+    after = _apply(replace(state, ordinal=state.ordinal + 1, last=logged.id), logged)
+    return _clocked(remember(state, after, logged.entry), logged.at)
 
 
 def mark_of(state: Mission, criterion: Criterion) -> Mark:
@@ -231,7 +233,9 @@ def _kept(state: Mission, results: dict[CallId, CallRecord]) -> dict[CallId, Cal
     needed = {call.id for step in steps if isinstance(step, StepItem) for call in step.calls}
     newest = set(list(results)[-RESULTS_KEPT:])
     return {
-        call: record for call, record in results.items() if call in newest or call in needed or record.status == "held"
+        call: record
+        for call, record in results.items()
+        if call in newest or call in needed or record.status in {"held", "denied"}
     }
 
 
@@ -320,11 +324,8 @@ def _recorded(
                 state, criteria=(*state.criteria, *criteria), steps=steps or state.steps, uncovered=uncovered
             )
         case log.VerdictRecorded(verdict):
-            findings = {**state.findings}
-            for finding in verdict.findings:
-                known = findings.get(finding.fingerprint)
-                if known is None or known.status == "open":
-                    findings[finding.fingerprint] = finding
+            accepted = {key: known for key, known in state.findings.items() if known.status == "accepted"}
+            findings = {**state.findings, **{one.fingerprint: one for one in verdict.findings}, **accepted}
             return replace(state, verdicts={**state.verdicts, verdict.revision: verdict}, findings=findings)
         case log.EvidenceRecorded(evidence):
             record = state.results.get(evidence.call)

@@ -7,6 +7,7 @@ Only the model, the tools behind the gate and the clock are played.
 import asyncio
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -204,7 +205,8 @@ class PlayedTool:
             destroy=int(destroys),
         )  # fmt: skip
         pins = {"serial": str(self._house.serial)}
-        return Prepared(call, effect, binding, pins=pins, revision=known[0])
+        alike = (f"{self._house.codes[known[0]]} {self._house.serial}",)
+        return Prepared(call, effect, binding, pins=pins, revision=known[0], alike=alike)
 
     async def pins(self, prepared: Prepared, arguments: Any) -> Mapping[str, str]:
         return {"serial": str(self._house.serial)} if self.durable else {}
@@ -237,7 +239,11 @@ class PlayedTool:
             case "terraform_plan":
                 revision = plan_id(len(self._house.plans) + 1)
                 self._house.plans.append(revision)
+                self._house.codes[revision] = json.dumps(self._house.written, sort_keys=True)
                 return f"Plan {revision[:12]}: 1 to create, 0 to change, 0 to destroy", {"plan": revision}
+            case "workspace_write":
+                self._house.written[str(arguments.get("path"))] = str(arguments.get("content"))
+                return f"{self.name} fine", {}
             case "scan":
                 revision = next((r for r in self._house.plans if r.startswith(str(arguments.get("plan")))), "")
                 found: list[Json] = list(self._house.findings)
@@ -308,6 +314,8 @@ class CrewHouse:
         self.people = listed()
         self.model = PlayedModel(answer)
         self.plans: list[str] = []
+        self.codes: dict[str, str] = {}  # by plan, what the files were
+        self.written: dict[str, str] = {}
         self.runs: list[str] = []
         self.findings: list[Json] = []
         self.serial = 1

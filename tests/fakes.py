@@ -242,6 +242,7 @@ class FakeTool:
     facts: dict[str, Json] = field(default_factory=dict[str, Json])
     status: Literal["ok", "failed", "unknown_outcome"] = "ok"
     state_pins: dict[str, str] = field(default_factory=dict[str, str])
+    alike: tuple[str, ...] = ()
     binding: dict[str, Json] = field(default_factory=dict[str, Json])
     cannot: str = ""
     raises: dict[str, Exception] = field(default_factory=dict[str, Exception])
@@ -264,7 +265,9 @@ class FakeTool:
         if self.cannot:
             return Cannot(self.cannot, "fake-cannot")
         binding = {"arguments": arguments, **self.binding}
-        return Prepared(call, self.effect, binding, "", dict(self.state_pins), self.revision, self.full_text)
+        return Prepared(
+            call, self.effect, binding, "", dict(self.state_pins), self.revision, self.full_text, self.alike
+        )
 
     async def pins(self, prepared: Prepared, arguments: Any) -> Mapping[str, str]:
         self._raise("pins")

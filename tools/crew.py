@@ -1,7 +1,7 @@
 """The crew's own tools: plan, hand the turn on, ask, record verdicts and evidence. Their effect is the mission log."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -35,6 +35,13 @@ OWN = frozenset(  # an agent's own words: no evidence
         "workspace_patch",
     }
 )  # fmt: skip
+CODE = frozenset(  # what the code says, or what an agent wrote into it (outputs): no evidence of what there is
+    {
+        "workspace_list", "workspace_read", "terraform_validate", "terraform_plan", "terraform_show", "terraform_output",
+        "scan",
+    }
+)  # fmt: skip
+STATE, CODE_ONLY = "terraform_state", "code-only"  # the state shows this one standard: what exists stands in the code
 RATED: Mapping[str, Severity] = {severity: severity for severity in SEVERITIES}
 UNKNOWN_SEVERITY: Severity = "high"  # of a scanner's finding that names none
 REVIEWED = frozenset({"scan", "terraform_show"})  # results that look at one revision and name it in facts["revision"]
@@ -243,10 +250,12 @@ def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, st
     checks = [_check(given, scope, revision) for given in args.checks]
     if not any(record.tool == "scan" for record in checks):
         raise Refusal(f"A verdict needs a scan of plan {revision[:12]} among its checks: run scan with this plan id.")
+    scans = [r for r in mission.results.values() if r.tool == "scan" and r.facts.get("revision") == revision]
+    shown = {found.fingerprint: found for record in scans for found in _scanned(record)}
     findings = {finding.fingerprint: finding for finding in map(_finding, args.findings)}
-    for found in (found for record in checks for found in _scanned(record)):
-        findings[found.fingerprint] = _at_least(found, findings.get(found.fingerprint))
-    stands = [_standing(finding, mission) for finding in findings.values()]
+    for fingerprint, found in shown.items():
+        findings[fingerprint] = _at_least(found, findings.get(fingerprint))
+    stands = [_standing(finding, mission, shown) for finding in findings.values()]
     blocking = [finding for finding in stands if finding.status == "open" and blocks(finding, mission.environment)]
     tools = tuple(dict.fromkeys(name for record in checks for name in _scanners(record)))
     calls = tuple(record.call for record in checks)
@@ -312,10 +321,14 @@ def _fingerprint(rule: str, resource: str) -> str:
     return hashlib.sha256(f"{rule}|{resource}".encode()).hexdigest()[:12]
 
 
-def _standing(finding: Finding, mission: Mission) -> Finding:
-    """Accepted by a human or mitigated, it cannot block again (rule 18)."""
+def _standing(finding: Finding, mission: Mission, shown: Collection[str]) -> Finding:
+    """Accepted by a human, it cannot block again (rule 18). Mitigated is what no scan of this very revision shows: an
+    agent's word for it, on this plan or an earlier one, does not close what the scanner sees here.
+    """
     known = mission.findings.get(finding.fingerprint)
-    return known if known is not None and known.status != "open" else finding
+    if known is not None and (known.status == "accepted" or finding.fingerprint not in shown):
+        return finding if known.status == "open" else known
+    return finding
 
 
 def _evidence(args: EvidenceArguments, scope: Scope) -> Acted:
@@ -337,6 +350,12 @@ def _probed(args: EvidenceArguments, scope: Scope) -> CallRecord:
     record = scope.mission.results.get(CallId(args.result))
     if record is None or record.tool in OWN or record.persona != scope.persona:
         raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
+    standard = next(c.standard for c in scope.mission.criteria if c.number == args.criterion)
+    if record.tool in CODE or (record.tool == STATE and standard != CODE_ONLY):
+        raise Refusal(
+            f"Result {args.result} is of {record.tool}, which says what the code says, not what there is. Probe what runs "
+            f"(proxmox_read, http_probe, …); terraform_state shows the standard {CODE_ONLY} and nothing else."
+        )
     if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
         raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")
     if record.ordinal <= scope.mission.last_change:

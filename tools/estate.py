@@ -116,7 +116,7 @@ class Estate:
                 await self.git("worktree", "add", "-q", *make, str(tree), base)
             hashes = await asyncio.to_thread(self._copy_blueprints, tree)
             if hashes:
-                await self.git("add", "-A", "--", BLUEPRINTS, tree=tree)
+                await self.git("add", "-A", "-f", "--", BLUEPRINTS, tree=tree)
                 if await self.git("status", "--porcelain", "--", BLUEPRINTS, tree=tree):
                     words = f"Blueprints, vetted as {_short(hashes)}"
                     await self.git("commit", "-q", "-m", words, "--", BLUEPRINTS, tree=tree)
@@ -131,11 +131,22 @@ class Estate:
         """Commit one path of the worktree in `author`'s name. Returns the short hash, "" where nothing differs."""
         tree = self.worktree(mission)
         async with self._alone():
-            await self.git("add", "--", path, tree=tree)
+            await self.git("add", "-f", "--", path, tree=tree)  # a .gitignore hides nothing from the record
             if not await self.git("diff", "--cached", "--name-only", "--", path, tree=tree):
                 return ""
             await self.git("commit", "-q", "-m", words, "--", path, tree=tree, author=author)
             return (await self.git("rev-parse", "--short=7", "HEAD", tree=tree)).strip()
+
+    async def unstage(self, mission: str, path: str) -> None:
+        """Take a path back out of what the next commit would hold, after a commit that failed."""
+        async with self._alone():
+            await self.git("reset", "-q", "--", path, tree=self.worktree(mission))
+
+    async def committed(self, mission: str) -> Mapping[str, str]:
+        """Path below the worktree → git's name of its content, as the mission's last commit has them."""
+        listed = await self.git("ls-tree", "-r", "-z", "--full-tree", "HEAD", tree=self.worktree(mission))
+        rows = (row.partition("\t") for row in listed.split("\0") if row)
+        return {path: about.split()[2] for about, _, path in rows}
 
     async def merge(self, mission: str) -> str:
         """Merge the mission's branch into main. Returns "" or, where both changed the same lines, which files."""
@@ -244,6 +255,12 @@ def _git_environment(author: tuple[str, str]) -> dict[str, str]:
         "GIT_COMMITTER_NAME": WATCHBILL[0],
         "GIT_COMMITTER_EMAIL": WATCHBILL[1],
     }
+
+
+def is_blob(content: bytes, name: str) -> bool:
+    """Whether git calls exactly these bytes `name`."""
+    kind = "sha256" if len(name) == hashlib.sha256().digest_size * 2 else "sha1"
+    return hashlib.new(kind, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == name
 
 
 def _short(hashes: Mapping[str, str]) -> str:

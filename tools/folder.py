@@ -91,6 +91,12 @@ class Folder:
                     os.unlink(partial, dir_fd=above)
                 raise
 
+    def delete(self, path: str) -> None:
+        """Take a name away, whatever it is but a folder; nothing is followed. Gone already is fine."""
+        parts = split(path)
+        with contextlib.suppress(FileNotFoundError), self._open(parts[:-1]) as above:
+            os.unlink(parts[-1], dir_fd=above)
+
     def walk(self, path: str = ".") -> Iterator[Found]:
         """Everything below `path`, sorted, folders before what is in them. Links are named, not followed."""
         parts = split(path)

@@ -19,6 +19,11 @@ from tools.typed import Arguments, TypedTool, answer, bind, read_effect
 
 LARGEST = 256 * 1024  # bytes of a body that are looked at
 SHOWN = 2000  # characters of it that the model sees
+METADATA = frozenset(
+    {"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
+)  # of clouds, outside the link-local range
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ProbeArguments(Arguments):
@@ -35,18 +40,42 @@ class Targets:
     patterns: tuple[str, ...]
 
     def allows(self, host: str, addresses: Sequence[str]) -> bool:
-        """True if the name is listed, or every address that it resolves to is. Loopback only where it is listed."""
-        named = any(fnmatchcase(host.casefold(), p.casefold()) for p in self.patterns if "/" not in p)
-        inside = bool(addresses) and all(self._network(address) for address in addresses)
-        loopback = any(ipaddress.ip_address(address).is_loopback for address in addresses)
-        return inside or (named and (not loopback or host in self.patterns))
+        """True if the name is listed, or every address that it resolves to is.
 
-    def _network(self, address: str) -> bool:
+        This machine's own addresses count only where the operator listed that host or address as it is; what no
+        operator means by a name (unspecified, link-local and with it every cloud's metadata, multicast) only where
+        exactly that address is listed. An IPv6 address that carries an IPv4 one is judged as what it carries.
+        """
+        plain = [_plain(address) for address in addresses]
+        named = any(fnmatchcase(host.casefold(), p.casefold()) for p in self.patterns if "/" not in p)
+        inside = bool(plain) and all(self._network(address) for address in plain)
+        return (named or inside) and all(self._meant(address, host) for address in plain)
+
+    def _meant(self, address: Address, host: str) -> bool:
+        if self._exactly(address):
+            return True
+        if address.is_loopback:
+            return host in self.patterns or self._network(address)
+        return not (address.is_unspecified or address.is_link_local or address.is_multicast or str(address) in METADATA)
+
+    def _exactly(self, address: Address) -> bool:
+        return str(address) in self.patterns or f"{address}/{address.max_prefixlen}" in self.patterns
+
+    def _network(self, address: Address) -> bool:
         return any(
-            ipaddress.ip_address(address) in ipaddress.ip_network(pattern, strict=False)
-            for pattern in self.patterns
-            if "/" in pattern
+            address in ipaddress.ip_network(pattern, strict=False) for pattern in self.patterns if "/" in pattern
         )
+
+
+def _plain(text: str) -> Address:
+    """Without a zone; the IPv4 address where IPv6 only carries one (mapped, NAT64, 6to4, Teredo)."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    teredo = address.teredo[1] if address.teredo else None
+    return address.ipv4_mapped or address.sixtofour or teredo or address
 
 
 class _Pinned(AbstractResolver):

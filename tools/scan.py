@@ -20,6 +20,7 @@ from tools.folder import RefusedPathError
 from tools.paths import check_path
 from tools.process import PLAIN_ENVIRONMENT, Command, Reach, launch, temporary_run
 from tools.run_directory import Ended, RunDirectory, seconds_since
+from tools.scan_devices import devices_in_plan
 from tools.scan_plan import Planned, prepare_plan, secrets_in_plan
 from tools.scan_report import Found, Report, Rules, ScanError, judge_code, judge_plan, locate, read_rules, worst_first
 from tools.scan_report import base_address as base
@@ -130,6 +131,7 @@ class Scan(TypedTool[ScanArguments]):
             judged = judge_plan(part, rules, planned.types, planned.unknown)
             written = [one for one in written if base(one.resource) not in planned.touched]  # the plan knows the values
             own += [*locate(judged, report.part("terraform")), *secrets_in_plan(planned, rules.severities)]
+            own += devices_in_plan(planned, rules.severities)
         lines = {(one.file, one.line) for one in own}
         more = [one for one in judge_secrets(report, rules) if (one.file, one.line) not in lines]
         found = worst_first([*written, *own, *more])
@@ -183,13 +185,13 @@ class Scan(TypedTool[ScanArguments]):
         return answer(prepared, "ok", "\n".join([head, *lines]), facts=facts)
 
     def _blocking(self, found: Sequence[Found], scope: Scope, blocks: Blocks) -> int:
-        """How many block here; what people accepted or was mitigated does not (rule 18)."""
+        """How many block here; what people accepted does not (rule 18)."""
         given = [Finding(one.fingerprint, one.rule, one.resource, one.severity, one.text) for one in found]
         standing = [scope.mission.findings.get(one.fingerprint, one) for one in given]
         return sum(
             blocks(one, scope.mission.environment)
             for one, known in zip(given, standing, strict=True)
-            if known.status == "open"
+            if known.status != "accepted"
         )
 
 

@@ -30,10 +30,10 @@ def prepare_plan(plan: Json) -> Planned:
     """`plan` is the whole output of `terraform show -json` for a plan."""
     clean = _at(mask(plan).document)
     changes = {str(row.get("address")): _at(row.get("change")) for row in _rows(clean.get("resource_changes"))}
-    said = dict(_expressions(_at(_at(clean.get("configuration")).get("root_module")), ""))
+    said = dict(expressions_of(_at(_at(clean.get("configuration")).get("root_module")), ""))
     filled = dict(clean)
     filled["planned_values"] = _fill_module(_at(clean.get("planned_values")), changes, said)
-    resources = [row for row in _resources(filled["planned_values"]) if row.get("mode") == "managed"]
+    resources = [row for row in resources_of(filled["planned_values"]) if row.get("mode") == "managed"]
     types = {str(row["address"]): str(row["type"]) for row in resources if not _forgotten(changes, row)}
     unknown = {address: frozenset(_unknown_paths(change.get("after_unknown"))) for address, change in changes.items()}
     touched = frozenset(INSTANCE.sub("", address) for address in (*changes, *types))
@@ -110,19 +110,19 @@ def _without_unset(value: Json) -> Json:
     return [_without_unset(item) for item in _list(value) if item is not None] if _is_list(value) else value
 
 
-def _expressions(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Json]]:
+def expressions_of(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Json]]:
     """Address without instances → what the code says in this resource."""
     for row in _rows(module.get("resources")):
         yield f"{prefix}{row.get('address')}", row.get("expressions")
     for name, called in _at(module.get("module_calls")).items():
-        yield from _expressions(_at(_at(called).get("module")), f"{prefix}module.{name}.")
+        yield from expressions_of(_at(_at(called).get("module")), f"{prefix}module.{name}.")
 
 
-def _resources(values: Json) -> Iterator[Mapping[str, Json]]:
+def resources_of(values: Json) -> Iterator[Mapping[str, Json]]:
     module = _at(_at(values).get("root_module")) or _at(values)
     yield from _rows(module.get("resources"))
     for child in _rows(module.get("child_modules")):
-        yield from _resources(child)
+        yield from resources_of(child)
 
 
 def _forgotten(changes: Mapping[str, Mapping[str, Json]], row: Mapping[str, Json]) -> bool:

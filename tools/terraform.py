@@ -6,7 +6,7 @@ of everything an apply would read. Its revision is the plan's id.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -85,16 +85,22 @@ async def examine(
         return Cannot(str(error), RULE_SCAN)
     wrong = result.level("wrong")
     if wrong:
-        return Cannot("Refused before anything was run:\n" + "\n".join(wrong[:SHOWN]), RULE_SCAN)
+        return Cannot("Refused before anything was run:\n" + "\n".join(first(wrong, "the files")), RULE_SCAN)
     asks = result.level("unknown")
     effect = read_effect(RULE_SCAN, purpose)
     if asks:
         reason = "the code uses what is not on the static allow list; running it may execute code"
         effect = Effect(
-            CallClass.UNKNOWN, RULE_SCAN, reason, title=f"Run {call.tool} in {directory}", notes=asks[:SHOWN]
+            CallClass.UNKNOWN, RULE_SCAN, reason, title=f"Run {call.tool} in {directory}", notes=first(asks, "Details")
         )
     prepared = bind(call, effect, arguments, snapshot=manifest.revision)
     return replace(prepared, snapshot=manifest.revision, full_text="\n".join(asks))
+
+
+def first(lines: Sequence[str], where: str) -> tuple[str, ...]:
+    """As many as have room, and how many more there are and where."""
+    more = (f"and {len(lines) - SHOWN} more in {where}",) if len(lines) > SHOWN else ()
+    return (*lines[:SHOWN], *more)
 
 
 class TerraformValidate(TypedTool[DirectoryArguments]):
@@ -179,7 +185,11 @@ class TerraformPlan(TypedTool[PlanArguments]):
         effect = summary.effect
         empty = is_empty(plan)
         short = manifest.revision[:ID_DIGITS]
-        lines = [f"Plan {short}: {summary.counts}", *summary.lines[:SHOWN], *way.notes]
+        lines = [
+            f"Plan {short}: {summary.counts}",
+            *first(summary.lines, f"terraform_show of plan {short}"),
+            *way.notes,
+        ]
         lines += ["Nothing to apply: what exists is what the code says."] if empty else []
         lines += [f"Files read: {way.files_words()}"]
         facts: dict[str, Json] = {

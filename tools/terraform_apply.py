@@ -1,9 +1,12 @@
 """terraform_apply: run exactly the saved plan that was approved, once; and say after a crash what became of it."""
 
 import asyncio
+import contextlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from typing import Any, Final
 
 from pydantic import Field
@@ -16,7 +19,7 @@ from tools.confine import write_whole
 from tools.process import Child
 from tools.run_directory import NotStarted, Running, Tail, seconds_since
 from tools.snapshot import ChangedError, Snapshots
-from tools.terraform_cli import FLAG, PLAN_FILE, Bounds
+from tools.terraform_cli import FLAG, PLAN_FILE, Bench, Bounds
 from tools.terraform_outcome import Ending, Planned, Progress, tell_ending
 from tools.terraform_plan import Seen, UnusablePlanError, is_empty, summarise
 from tools.terraform_state import DamagedStateError, state_of
@@ -83,10 +86,17 @@ class Work:
     def noted(self) -> Planned:
         return Planned.read(self.bench.root / "planned.json")
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What of the snapshot holds values in clear and is deleted once the plan is used up."""
-        return (f"{CODE}{self.bench.prefix}{PLAN_FILE}", f"{ABOUT}plan.json")
+    def forget(self) -> None:
+        """Delete what of the snapshot holds values in clear, and the private copy of it: this plan is used up.
+
+        What Terraform could not write into the state (errored.tfstate) stays for the operator.
+        """
+        with contextlib.suppress(KeyError, ChangedError):  # a changed list of files names nothing that can be trusted
+            self.store.forget(self.revision, *secret_files(self.bench))
+        if not (self.bench.here / "errored.tfstate").exists():
+            self.bench.clear()
+        else:
+            (self.bench.here / PLAN_FILE).unlink(missing_ok=True)
 
     def start(self) -> Child:
         bounds = Bounds(
@@ -124,6 +134,10 @@ class TerraformApply(TypedTool[ApplyArguments]):
         revision, manifest = await asyncio.to_thread(workshop.find_plan, scope, arguments.plan)
         state = workshop.state(scope, manifest.facts["directory"])
         if any(manifest.facts[name] != pin for name, pin in (await asyncio.to_thread(state.pins)).items()):
+            bench = workshop.bench(
+                scope, revision[:ID_DIGITS], manifest.facts["directory"]
+            )  # for its paths: none is made
+            await asyncio.to_thread(store.forget, revision, *secret_files(bench))
             return Cannot(
                 "The state moved since this plan was made (it was applied, or another was): plan again.", "pins"
             )
@@ -154,6 +168,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
             pins=pins,
             revision=revision,
             full_text=text,
+            alike=_alike(manifest.facts, plan, pins),
         )
 
     async def pins(self, prepared: Prepared, arguments: ApplyArguments) -> Mapping[str, str]:  # noqa: ARG002 - the port's shape
@@ -175,6 +190,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
         except FileExistsError:
             return answer(prepared, "refused", "This apply was begun before; terraform_state says what there is.")
         except (KeyError, ChangedError, DamagedStateError) as error:
+            await asyncio.to_thread(work.forget)
             return answer(prepared, "refused", f"Nothing was run: {error}. Plan again.")
         began = time.monotonic()
         tail, progress = Tail(work.run.stdout), Progress()
@@ -209,6 +225,7 @@ class TerraformApply(TypedTool[ApplyArguments]):
             status = work.run.status()
         if isinstance(status, NotStarted):
             await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
+            await asyncio.to_thread(work.forget)
             text = "Nothing was run: the program stopped before Terraform began. Plan and ask again."
             return answer(prepared, "failed", text, facts={"created": 0, "changed": 0, "destroyed": 0, "orphans": []})
         progress = Progress()
@@ -227,9 +244,28 @@ class TerraformApply(TypedTool[ApplyArguments]):
         except DamagedStateError as error:
             state = str(error)
         told = tell_ending(ending, state, seen)
-        if ending.end != "left" and not (work.bench.here / "errored.tfstate").exists():
-            await asyncio.to_thread(work.bench.clear)
+        if (
+            ending.end != "left"
+        ):  # an approval is used once: however it went, this plan is applied never again (rule 24)
+            await asyncio.to_thread(work.forget)
         if told.status == "ok":
             await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
-            await asyncio.to_thread(work.store.forget, prepared.snapshot, *work.secrets)
         return answer(prepared, told.status, told.text, facts=told.facts, changed=True)
+
+
+def secret_files(bench: Bench) -> tuple[str, str]:
+    """What of a plan's snapshot holds values in clear."""
+    return f"{CODE}{bench.prefix}{PLAN_FILE}", f"{ABOUT}plan.json"
+
+
+def _alike(facts: Mapping[str, str], plan: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[str, ...]:
+    """Every plan has an id of its own. Equal code on an equal state is the same wish, and so are equal changes of it,
+    whatever was edited beside them.
+    """
+    state = {name: pin for name, pin in pins.items() if name.startswith("state.")}
+    code = {"code": facts["code"], "destroy": facts["destroy"]}
+    changes = {name: plan.get(name) for name in ("resource_changes", "output_changes")}
+    return tuple(
+        sha256(json.dumps([what, facts["directory"], state], sort_keys=True).encode()).hexdigest()
+        for what in (code, changes)
+    )

@@ -4,27 +4,47 @@ Anything this does not know raises the class: an action without a name here is `
 version here is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from bot.domain.calls import CallClass, Effect, Item, Target, highest
+from bot.domain.calls import CallClass, Effect, Item, highest
+from tools.scan_plan import expressions_of
+from tools.scan_report import INSTANCE
+from tools.terraform_changes import VM_TYPES, action_of, class_of, first_map, inner_list, inner_map, is_moved
+from tools.terraform_targets import nodes_words, some, targets_of, unknown_words
+from tools.terraform_volumes import uses_existing
 
-VM_TYPES: Final = frozenset({"proxmox_virtual_environment_vm", "proxmox_virtual_environment_vm2", "proxmox_vm"})
-ACTIONS: Final[Mapping[tuple[str, ...], tuple[str, CallClass]]] = {
-    ("no-op",): ("", CallClass.READ),
-    ("read",): ("read", CallClass.READ),
-    ("create",): ("create", CallClass.CHANGE),
-    ("update",): ("update", CallClass.CHANGE),
-    ("delete",): ("delete", CallClass.DESTROY),
-    ("delete", "create"): ("replace", CallClass.DESTROY),
-    ("create", "delete"): ("replace", CallClass.DESTROY),
-    ("forget",): ("forget", CallClass.DESTROY),
-    ("create", "forget"): ("replace", CallClass.DESTROY),
+WEIGHTY: Final = frozenset(  # named first where not every attribute of a change has room
+    {
+        *(
+            "kvm_arguments",
+            "hook_script_file_id",
+            "hostpci",
+            "usb",
+            "virtiofs",
+            "rng",
+            "serial_device",
+            "disk",
+            "cdrom",
+        ),
+        *("protection", "network_device", "initialization", "node_name", "name", "pool_id"),
+    }
+)
+COMPUTED: Final = frozenset(  # unknown in every plan that changes a machine: Proxmox says them, nobody sets them
+    {"id", "ipv4_addresses", "ipv6_addresses", "mac_addresses", "network_interface_names"}
+)
+GONE: Final = "What is deleted is gone; only a backup brings it back."
+UNDO: Final[Mapping[str, str]] = {
+    "create": "destroy the {} created",
+    "update": "apply the earlier code to the {} changed",
+    "forget": "import the {} forgotten again, which still exist",
+    "import": "take the {} imported out of the state again, which deletes nothing",
+    "move": "move the {} back in the code",
 }
 SENSITIVE: Final = "(sensitive)"
 ORDER: Final = ("delete", "replace", "forget", "update", "create", "import", "move", "output", "read")
-MOST_TARGETS: Final = 50
 
 
 class UnusablePlanError(ValueError):
@@ -62,7 +82,9 @@ class Summary:
     @property
     def counts(self) -> str:
         e = self.effect
-        return f"{e.create} to create, {e.change} to change, {e.destroy} to destroy"
+        more = [(sum(i.action == action for i in e.items), action) for action in ("import", "move")]
+        rest = "".join(f", {count} to {action}" for count, action in more if count)
+        return f"{e.create} to create, {e.change} to change, {e.destroy} to destroy{rest}"
 
     @property
     def lines(self) -> list[str]:
@@ -79,59 +101,64 @@ def describe(sign: str, item: Item) -> str:
 def summarise(plan: Mapping[str, Any]) -> Summary:
     """Raises UnusablePlanError where the plan is errored, incomplete, or of a format unknown here."""
     _check_usable(plan)
-    changes = _list(plan, "resource_changes")
+    changes = inner_list(plan, "resource_changes")
     items = [item for change in changes for item in _items(change)]
     items += [Item("output", name, _output_words(change)) for name, change in _outputs(plan)]
     items.sort(key=lambda i: ORDER.index(i.action) if i.action in ORDER else -1)
     vanished = tuple(_vanished(plan))
-    classes = [_class_of(change) for change in changes]
+    classes = [class_of(change) for change in changes]
     cls = highest(CallClass.CHANGE, *classes, *(CallClass.DESTROY for _ in vanished))
     notes = list(vanished)
     if plan.get("deferred_changes") or plan.get("action_invocations"):
         cls = CallClass.DESTROY
         notes.append("part of the plan is deferred or runs actions that cannot be foreseen")
-    counted = [a for a in (_action(change) for change in changes) if a]
+    counted = [a for a in (action_of(change) for change in changes) if a]
     create = sum(a in {"create", "replace"} for a in counted)
     change_count = counted.count("update")
-    destroy = sum(a not in {"create", "update", "read"} for a in counted)
-    targets = _targets(changes)
-    nodes = sorted(t.name for t in targets if t.kind == "node")
-    if create and not change_count and not destroy:
+    destroy = sum(a not in {"create", "update", "read", "import", "move"} for a in counted)
+    targets = targets_of(plan)
+    notes += unknown_words(targets)
+    existing = _existing(plan, changes)
+    if existing:
+        notes.insert(0, f"Uses what exists already: {some(existing)}")
+    if counted and set(counted) <= {"create", "read"} and not existing and not vanished:
         notes.insert(0, "Touches nothing that exists.")
     effect = Effect(
         cls=cls,
         rule=f"terraform plan, {cls}",
         reason=_reason(cls, vanished),
-        title=f"Apply Terraform plan{' on ' + ', '.join(nodes) if nodes else ''}",
+        title=f"Apply Terraform plan{nodes_words(targets)}",
         targets=targets,
         items=tuple(items),
         create=create,
         change=change_count,
         destroy=destroy,
-        undo=_undo(create, change_count, destroy),
+        undo=_undo(items),
         notes=tuple(notes),
     )
-    machines = tuple(m for c in changes if _action(c) in {"create", "replace"} for m in _machine(c))
-    changed = tuple(str(c.get("address", "?")) for c in changes if _action(c) not in {"", "read"})
+    machines = tuple(m for c in changes if action_of(c) in {"create", "replace"} for m in _machine(c))
+    changed = tuple(str(c.get("address", "?")) for c in changes if action_of(c) not in {"", "read"})
     return Summary(effect, machines, changed, frozenset(sensitive_values(plan)))
 
 
 def is_empty(plan: Mapping[str, Any]) -> bool:
     """Nothing would change, not even an output."""
-    return not any(_action(c) not in {"", "read"} for c in _list(plan, "resource_changes")) and not list(_outputs(plan))
+    return not any(action_of(c) not in {"", "read"} for c in inner_list(plan, "resource_changes")) and not list(
+        _outputs(plan)
+    )
 
 
 def machines_of_state(state: Mapping[str, Any]) -> tuple[Machine, ...]:
     """The virtual machines that a state (version 4) holds."""
     found: list[Machine] = []
-    for resource in _list(state, "resources"):
+    for resource in inner_list(state, "resources"):
         if resource.get("mode") != "managed" or resource.get("type") not in VM_TYPES:
             continue
         prefix = f"{resource['module']}." if resource.get("module") else ""
-        for instance in _list(resource, "instances"):
+        for instance in inner_list(resource, "instances"):
             key = instance.get("index_key")
             index = "" if key is None else f"[{key}]" if isinstance(key, int) else f'["{key}"]'
-            values = _map(instance, "attributes")
+            values = inner_map(instance, "attributes")
             address = f"{prefix}{resource['type']}.{resource.get('name')}{index}"
             found.append(_read_machine(address, values))
     return tuple(found)
@@ -140,14 +167,14 @@ def machines_of_state(state: Mapping[str, Any]) -> tuple[Machine, ...]:
 def addresses_of_state(state: Mapping[str, Any]) -> tuple[str, ...]:
     """Every managed resource's address with its id, as `address (id)`."""
     lines: list[str] = []
-    for resource in _list(state, "resources"):
+    for resource in inner_list(state, "resources"):
         if resource.get("mode") != "managed":
             continue
         prefix = f"{resource['module']}." if resource.get("module") else ""
-        for instance in _list(resource, "instances"):
+        for instance in inner_list(resource, "instances"):
             key = instance.get("index_key")
             index = "" if key is None else f"[{key}]" if isinstance(key, int) else f'["{key}"]'
-            number = _map(instance, "attributes").get("id", "")
+            number = inner_map(instance, "attributes").get("id", "")
             tainted = " tainted" if instance.get("status") == "tainted" else ""
             lines.append(f"{prefix}{resource['type']}.{resource.get('name')}{index} ({number}){tainted}")
     return tuple(lines)
@@ -155,8 +182,8 @@ def addresses_of_state(state: Mapping[str, Any]) -> tuple[str, ...]:
 
 def sensitive_values(plan: Mapping[str, Any]) -> Iterator[str]:
     """Every text that Terraform marks as sensitive in this plan, for the redactor."""
-    for change in (*_list(plan, "resource_changes"), *(c for _, c in _outputs(plan))):
-        inner = _map(change, "change") if "change" in change else change
+    for change in (*inner_list(plan, "resource_changes"), *(c for _, c in _outputs(plan))):
+        inner = inner_map(change, "change") if "change" in change else change
         for side in ("before", "after"):
             yield from _marked(inner.get(side), inner.get(f"{side}_sensitive"))
 
@@ -191,42 +218,25 @@ def _check_usable(plan: Mapping[str, Any]) -> None:
         raise UnusablePlanError("the plan ended with an error; mend it and plan again")
     if plan.get("complete") is False:
         raise UnusablePlanError("the plan is incomplete (something was deferred); plan again without deferrals")
-    failed = [c for c in _list(plan, "checks") if c.get("status") in {"fail", "error"}]
+    failed = [c for c in inner_list(plan, "checks") if c.get("status") in {"fail", "error"}]
     if failed and not plan.get("applyable", True):
         raise UnusablePlanError("a check of the plan fails; mend it and plan again")
 
 
-def _action(change: Mapping[str, Any]) -> str:
-    actions = tuple(str(a) for a in cast("list[Any]", _map(change, "change").get("actions") or []))
-    if change.get("deposed"):
-        return "delete"
-    name = ACTIONS.get(actions, (",".join(actions) or "unknown", CallClass.DESTROY))[0]
-    return name or ("import" if _map(change, "change").get("importing") else "move" if _moved(change) else "")
-
-
-def _moved(change: Mapping[str, Any]) -> bool:
-    return change.get("previous_address") not in {None, change.get("address")}
-
-
-def _class_of(change: Mapping[str, Any]) -> CallClass:
-    actions = tuple(str(a) for a in cast("list[Any]", _map(change, "change").get("actions") or []))
-    if change.get("deposed"):
-        return CallClass.DESTROY
-    return ACTIONS.get(actions, ("", CallClass.DESTROY))[1]
-
-
 def _items(change: Mapping[str, Any]) -> Iterator[Item]:
-    action = _action(change)
+    action = action_of(change)
     address = str(change.get("address", "?"))
-    inner = _map(change, "change")
+    inner = inner_map(change, "change")
     if inner.get("importing") and action != "import":
-        yield Item("import", address, f"id {_map(inner, 'importing').get('id', '?')}")
-    if _moved(change) and action != "move":
+        yield Item("import", address, f"id {inner_map(inner, 'importing').get('id', '?')}")
+    if is_moved(change) and action != "move":
         yield Item("move", address, f"was {change['previous_address']}")
     if not action or action == "read":
         return
-    after, before = _map(inner, "after"), _map(inner, "before")
-    masks = _map(inner, "before_sensitive") if action in {"delete", "forget"} else _map(inner, "after_sensitive")
+    after, before = inner_map(inner, "after"), inner_map(inner, "before")
+    masks = (
+        inner_map(inner, "before_sensitive") if action in {"delete", "forget"} else inner_map(inner, "after_sensitive")
+    )
     values = before if action in {"delete", "forget"} else after
     where = _plain(values, masks, "node_name")
     if change.get("type") not in VM_TYPES:
@@ -242,36 +252,38 @@ def _items(change: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _machine_words(values: Mapping[str, Any]) -> str:
-    cpu = _first(values, "cpu").get("cores")
-    memory = _first(values, "memory").get("dedicated")
-    disks = [d.get("size") for d in _list(values, "disk") if isinstance(d.get("size"), int)]
+    cpu = first_map(values, "cpu").get("cores")
+    memory = first_map(values, "memory").get("dedicated")
+    disks = [d.get("size") for d in inner_list(values, "disk") if isinstance(d.get("size"), int)]
     sizes = [
         f"{cpu} CPU" if isinstance(cpu, int) else "",
         f"{memory / 1024:g} GiB" if isinstance(memory, int) else "",
         " + ".join(f"{d} GiB" for d in disks),
     ]
     address = ""
-    for config in _list(_first(values, "initialization"), "ip_config"):
-        address = address or str(_first(config, "ipv4").get("address") or "").split("/")[0]
+    for config in inner_list(first_map(values, "initialization"), "ip_config"):
+        address = address or str(first_map(config, "ipv4").get("address") or "").split("/")[0]
     return " · ".join(part for part in (" ".join(s for s in sizes if s), address) if part)
 
 
 def _differences(change: Mapping[str, Any]) -> str:
     """`memory, tags`: which attributes differ; values stay out, they may be secret or long."""
-    before, after = _map(change, "before"), _map(change, "after")
-    unknown = _map(change, "after_unknown")
-    names = sorted(
-        n for n in {*before, *after, *unknown} if before.get(n) != after.get(n) and unknown.get(n) is not True
-    )
+    before, after = inner_map(change, "before"), inner_map(change, "after")
+    unknown = inner_map(change, "after_unknown")
+    names = [
+        f"{n} (known at apply)" if unknown.get(n) is True else n
+        for n in sorted({*before, *after, *unknown}, key=lambda n: (n not in WEIGHTY, n))
+        if (n not in COMPUTED if unknown.get(n) is True else before.get(n) != after.get(n))
+    ]
     paths = [
         ".".join(str(s) for s in cast("list[Any]", p)) for p in cast("list[Any]", change.get("replace_paths") or [])
     ]
     forced = f"because of {', '.join(paths)}" if paths else ""
-    return "; ".join(part for part in (", ".join(names[:8]), forced) if part)
+    return "; ".join(part for part in (some(names, 8) if names else "", forced) if part)
 
 
 def _outputs(plan: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, change in _map(plan, "output_changes").items():
+    for name, change in inner_map(plan, "output_changes").items():
         inner = cast("dict[str, Any]", change)
         if inner.get("actions") != ["no-op"]:
             yield name, inner
@@ -283,28 +295,30 @@ def _output_words(change: Mapping[str, Any]) -> str:
 
 
 def _vanished(plan: Mapping[str, Any]) -> Iterator[str]:
-    for drift in _list(plan, "resource_drift"):
-        if "delete" in (_map(drift, "change").get("actions") or []):
+    for drift in inner_list(plan, "resource_drift"):
+        if "delete" in (inner_map(drift, "change").get("actions") or []):
             yield f"{drift.get('address', '?')} is in the state but gone from Proxmox: somebody deleted it outside"
 
 
-def _targets(changes: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
-    found: dict[Target, None] = {}
+def _existing(plan: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`cp9: /dev/sda`: volumes and devices that the machines of a plan name. A clone's source is no such thing."""
+    said = dict(expressions_of(inner_map(inner_map(plan, "configuration"), "root_module"), ""))
+    found: list[str] = []
     for change in changes:
-        if _action(change) in {"", "read"} or change.get("type") not in VM_TYPES:
+        inner = inner_map(change, "change")
+        if change.get("type") not in VM_TYPES or action_of(change) not in {"create", "update", "replace"}:
             continue
-        for side in ("before", "after"):
-            values = _map(_map(change, "change"), side)
-            if values.get("node_name"):
-                found[Target("node", str(values["node_name"]))] = None
-            if values.get("name"):
-                found[Target("vm", str(values["name"]))] = None
-    return tuple(found)[:MOST_TARGETS]
+        before = uses_existing(inner_map(inner, "before"), {}, {})
+        written = said.get(INSTANCE.sub("", str(change.get("address"))))
+        after = uses_existing(inner_map(inner, "after"), inner_map(inner, "after_unknown"), written)
+        name = _plain(inner_map(inner, "after"), inner_map(inner, "after_sensitive"), "name") or change.get("address")
+        found += [f"{name}: {what}" for what in after if what not in before]
+    return found
 
 
 def _machine(change: Mapping[str, Any]) -> Iterator[Machine]:
     if change.get("type") in VM_TYPES:
-        yield _read_machine(str(change.get("address", "?")), _map(_map(change, "change"), "after"))
+        yield _read_machine(str(change.get("address", "?")), inner_map(inner_map(change, "change"), "after"))
 
 
 def _read_machine(address: str, values: Mapping[str, Any]) -> Machine:
@@ -321,33 +335,16 @@ def _reason(cls: CallClass, vanished: Sequence[str]) -> str:
     )
 
 
-def _undo(create: int, change: int, destroy: int) -> str:
-    if destroy:
-        return "What is deleted is gone; only a backup brings it back."
-    parts = [
-        f"destroy the {create} created" if create else "",
-        f"apply the earlier code to the {change} changed" if change else "",
-    ]
-    words = " and ".join(p for p in parts if p)
-    return words[:1].upper() + words[1:] + "." if words else ""
+def _undo(items: Sequence[Item]) -> str:
+    """What takes it back, for each kind of thing that is done; nothing where only outputs differ."""
+    count = Counter(item.action for item in items)
+    known = {"create", "update", "forget", "import", "move", "read", "output"}
+    gone = [GONE] if set(count) - known else []
+    said = [words.format(count[action]) for action, words in UNDO.items() if count[action]]
+    words = " and ".join(said)
+    return " ".join((*gone, f"{words[:1].upper()}{words[1:]}.")) if words else "".join(gone)
 
 
 def _plain(values: Mapping[str, Any], masks: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
     return SENSITIVE if masks.get(name) is True else str(value) if value else ""
-
-
-def _map(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    inner = value.get(name)
-    return cast("Mapping[str, Any]", inner) if isinstance(inner, dict) else {}
-
-
-def _list(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    inner = value.get(name)
-    items = cast("list[Any]", inner) if isinstance(inner, list) else []
-    return [cast("Mapping[str, Any]", i) for i in items if isinstance(i, dict)]
-
-
-def _first(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    inner = _list(value, name)
-    return inner[0] if inner else {}

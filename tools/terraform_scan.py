@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from tools.terraform_syntax import FILE_FUNCTIONS, Block, Call, NotUnderstoodError, Parsed, parse
 
 GATE_FILE: Final = "watchbill_backend.tf"  # written by the gate after the scan
+PLAIN_KEY: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+META_ATTRIBUTES: Final = frozenset({"count", "for_each", "depends_on", "provider"})
 SAFE_BLOCKS: Final = frozenset({"variable", "output", "locals", "moved", "import", "removed", "check"})
 DANGEROUS_TYPES: Final[Mapping[str, str]] = {
     "external": "runs a program while planning",
@@ -53,11 +55,15 @@ class AllowList(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     providers: dict[str, ProviderRule]
-    resources: frozenset[str]
+    resources: dict[str, frozenset[str]]
     data: frozenset[str]
     provider_arguments: frozenset[str] = frozenset()
-    attributes_that_ask: frozenset[str] = frozenset()
-    blocks_that_ask: frozenset[str] = frozenset()
+    dangers: dict[str, str] = {}
+
+    def takes(self, kind: str, path: str) -> bool:
+        """Whether a resource of this type may say this attribute, or hold this block."""
+        listed = self.resources.get(kind, frozenset())
+        return path in listed or any(known.startswith(f"{path}.") for known in listed)
 
 
 def load_allow_list(path: Path) -> AllowList:
@@ -71,6 +77,7 @@ class Found:
     file: str
     line: int
     text: str
+    grave: bool = False  # stands first where not everything has room
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
@@ -82,7 +89,7 @@ class Scan:
     files: tuple[str, ...]  # what Terraform will read as code or values
 
     def level(self, level: str) -> tuple[str, ...]:
-        return tuple(str(f) for f in self.found if f.level == level)
+        return tuple(str(f) for f in sorted(self.found, key=lambda f: not f.grave) if f.level == level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +195,8 @@ def _check_inside(sources: Sources, path: str, block: Block) -> Iterator[Found]:
         yield Found("wrong", path, block.line, text)
     if block.kind in {"resource", "data"} and block.labels:
         yield from _check_type(sources.allow, path, block)
-    names = [block.kind, *(block.labels if block.kind == "dynamic" else ())]
-    for name in names:
-        if name in sources.allow.blocks_that_ask:
-            yield Found("unknown", path, block.line, f"`{name}` gives the machine a part of its host")
-    for attribute in block.attributes:
-        if attribute.name in sources.allow.attributes_that_ask:
-            yield Found("unknown", path, attribute.line, f"`{attribute.name}` reaches the Proxmox host itself")
+    if block.kind == "resource" and block.labels and block.labels[0] in sources.allow.resources:
+        yield from _check_body(sources.allow, path, block, block.labels[0], "")
 
 
 def _check_type(allow: AllowList, path: str, block: Block) -> Iterator[Found]:
@@ -204,6 +206,34 @@ def _check_type(allow: AllowList, path: str, block: Block) -> Iterator[Found]:
     elif name not in (allow.resources if block.kind == "resource" else allow.data):
         text = f'{block.kind} "{name}" is not on the allow list (policies/terraform.yaml)'
         yield Found("unknown", path, block.line, text)
+
+
+def _check_body(allow: AllowList, path: str, block: Block, kind: str, prefix: str) -> Iterator[Found]:
+    """What stands in a resource, a block of it, or the content of a dynamic block, against its type's list."""
+    meta = META_ATTRIBUTES if not prefix else frozenset[str]()
+    for attribute in block.attributes:
+        if attribute.name not in meta and not allow.takes(kind, f"{prefix}{attribute.name}"):
+            yield _not_listed(allow, path, attribute.line, kind, f"{prefix}{attribute.name}")
+    for inner in block.blocks:
+        if inner.kind == "lifecycle" and not prefix:
+            for one in (one for one in inner.blocks if one.kind not in {"precondition", "postcondition"}):
+                yield _not_listed(allow, path, one.line, kind, f"lifecycle.{one.kind}")
+            continue
+        dynamic = inner.kind == "dynamic" and len(inner.labels) == 1
+        name = f"{prefix}{inner.labels[0] if dynamic else inner.kind}"
+        if not allow.takes(kind, name):
+            yield _not_listed(allow, path, inner.line, kind, name)
+            continue
+        for body in (one for one in inner.blocks if one.kind == "content") if dynamic else (inner,):
+            yield from _check_body(allow, path, body, kind, f"{name}.")
+
+
+def _not_listed(allow: AllowList, path: str, line: int, kind: str, name: str) -> Found:
+    danger = allow.dangers.get(name)
+    why = f"{danger}; " if danger else ""
+    return Found(
+        "unknown", path, line, f"`{name}`: {why}{kind} does not list it (policies/terraform.yaml)", bool(danger)
+    )
 
 
 def _check_terraform(path: str, block: Block) -> Iterator[Found]:
@@ -290,7 +320,18 @@ def _check_providers(sources: Sources, code: Mapping[str, Parsed]) -> Iterator[F
         for block in (b for top in file.blocks if top.kind == "terraform" for b in top.blocks):
             if block.kind != "required_providers":
                 continue
+            for inner in block.blocks:
+                yield Found(
+                    "wrong", path, inner.line, f"`{inner.kind}`: required_providers holds only `name = {{ … }}`"
+                )
             for entry in block.attributes:
+                odd = [e for e in entry.objects if not PLAIN_KEY.fullmatch(e.key)]
+                keys = [e.name for e in entry.objects]
+                if odd or len(set(keys)) < len(keys) or not entry.objects:
+                    text = f"`{entry.name}`: a provider is said with plain, single keys; "
+                    yield Found("wrong", path, (odd or [entry])[0].line, text + _declared(sources.allow, entry.name))
+                    named[entry.name] = ""
+                    continue
                 inner = {e.name: e for e in entry.objects}
                 source = (
                     inner["source"].literal if "source" in inner else entry.literal and None
@@ -335,17 +376,10 @@ def _check_source(allow: AllowList, path: str, line: int, local: str, source: st
     right = right or next(
         (name for name, rule in allow.providers.items() if rule.local_name in {local, short.split("/")[-1]}), None
     )
+    words = f"is not allowed here; allowed: {', '.join(allow.providers)}"
     if right:
-        yield Found(
-            "wrong",
-            path,
-            line,
-            f"provider {source!r} is not the one; {_declare(allow.providers[right].local_name, right)}",
-        )
-    else:
-        yield Found(
-            "wrong", path, line, f"provider {source!r} is not allowed here; allowed: {', '.join(allow.providers)}"
-        )
+        words = f"is not the one; {_declare(allow.providers[right].local_name, right)}"
+    yield Found("wrong", path, line, f"provider {source!r} {words}")
 
 
 def _short_source(source: str) -> str:
@@ -353,6 +387,13 @@ def _short_source(source: str) -> str:
     for host in ("registry.terraform.io/", "registry.opentofu.org/"):
         plain = plain.removeprefix(host)
     return plain
+
+
+def _declared(allow: AllowList, local: str) -> str:
+    """The right words for a provider that goes by this name here, or the allowed ones."""
+    rules = allow.providers.items()
+    right = next((source for source, rule in rules if rule.local_name == local), None)
+    return _declare(local, right) if right else f"allowed: {', '.join(allow.providers)}"
 
 
 def _declare(local: str, right: str) -> str:

@@ -58,6 +58,7 @@ class Attribute:
     literal: str | None
     words: str
     objects: tuple["Attribute", ...] = ()
+    key: str = ""  # of an object's entry: its key as written, quotes and brackets included
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ def _entries(node: Tree[Token] | Token) -> tuple[Attribute, ...]:
             _literal(e.children[-1]),
             _words(e.children[-1]),
             _entries(e.children[-1]),
+            _words(e.children[0]),
         )
         for e in elements
     )

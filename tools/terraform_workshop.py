@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, cast
@@ -11,12 +11,12 @@ from typing import Any, Final, cast
 from bot.domain.calls import Prepared
 from bot.domain.ports import Scope
 from bot.domain.storage import Locks
-from tools.estate import BLUEPRINTS, Estate, Estates
+from tools.estate import BLUEPRINTS, Estate, Estates, is_blob
 from tools.folder import Folder, RefusedPathError
 from tools.snapshot import Kept, Manifest, Snapshots
 from tools.terraform_cli import LOCK_FILE, PLAN_FILE, Bench, Bounds, Credentials, Toolchain
 from tools.terraform_plan import Seen, Summary, summarise
-from tools.terraform_scan import GATE_FILE, Scan, Sources, scan
+from tools.terraform_scan import GATE_FILE, Found, Scan, Sources, scan
 from tools.terraform_state import State, state_of
 
 CODE: Final = "code/"  # in a snapshot: what is unpacked for Terraform
@@ -62,9 +62,12 @@ class Workshop:
         estate = self.estate(scope)
         mission = str(scope.mission.id)
         tree = await estate.open(mission)
-        return await asyncio.to_thread(self._look, estate, Folder(tree), directory, mission)
+        committed = await estate.committed(mission)
+        return await asyncio.to_thread(self._look, estate, Folder(tree), directory, mission, committed)
 
-    def _look(self, estate: Estate, tree: Folder, directory: str, mission: str) -> tuple[Manifest, Scan]:
+    def _look(
+        self, estate: Estate, tree: Folder, directory: str, mission: str, committed: Mapping[str, str]
+    ) -> tuple[Manifest, Scan]:
         contents: dict[str, bytes] = {}
         for found in tree.walk():
             if found.path == ".git" or found.path.startswith(".git/") or found.kind == "folder":
@@ -76,6 +79,7 @@ class Workshop:
             raise RefusedPathError(f"the code is larger than {TREE_BYTES} bytes")
         vetted = estate.vetted_hashes(mission)
         result = scan(Sources(contents, "" if directory == "." else directory, self.toolchain.allow, vetted))
+        result = replace(result, found=(*_uncommitted(contents, committed), *result.found))
         store = Snapshots(estate.snapshots)
         files = {f"{CODE}{path}": store.keep(content) for path, content in contents.items()}
         facts = {"kind": "code", "estate": estate.name, "mission": mission, "directory": directory}
@@ -158,6 +162,16 @@ class Workshop:
     def summary(self, store: Snapshots, manifest: Manifest) -> Summary:
         """Raises ChangedError, UnusablePlanError."""
         return summarise(self.plan_json(store, manifest))
+
+
+def _uncommitted(contents: Mapping[str, bytes], committed: Mapping[str, str]) -> Iterator[Found]:
+    """What is planned is what the mission's branch says: each file as its last commit has it, no more and no less."""
+    for path in sorted({*contents, *committed}):
+        name = committed.get(path)
+        if name is None:
+            yield Found("wrong", path, 0, "is in no commit; write it with workspace_write")
+        elif path not in contents or not is_blob(contents[path], name):
+            yield Found("wrong", path, 0, "is not as the last commit has it; write it again with workspace_write")
 
 
 def backend_file(state: State) -> bytes:

@@ -5,6 +5,7 @@ reason: rule 16 (the guarded cannot edit the guard), the blueprints, hidden file
 """
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -68,12 +69,19 @@ class Workspace:
         there = await asyncio.to_thread(self.listing, folder, ".")
         if len(there) >= MOST_FILES and path not in {f.path for f in there}:
             raise RefusedPathError(f"{path}: the worktree has {len(there)} files; it takes at most {MOST_FILES}")
+        before = await asyncio.to_thread(folder.read, path, LARGEST) if path in {f.path for f in there} else None
         await asyncio.to_thread(folder.write, path, content)
-        persona = str(scope.persona)
+        persona, estate = str(scope.persona), self.estates.named(scope.mission.estate)
         author = (persona.capitalize(), f"{persona}@watchbill")
-        return await self.estates.named(scope.mission.estate).commit(
-            str(scope.mission.id), path, f"{verb} {path}", author
-        )
+        try:
+            return await estate.commit(str(scope.mission.id), path, f"{verb} {path}", author)
+        except GitError:  # nothing lies in the worktree that is in no commit
+            await asyncio.to_thread(folder.delete, path) if before is None else await asyncio.to_thread(
+                folder.write, path, before
+            )
+            with contextlib.suppress(GitError):
+                await estate.unstage(str(scope.mission.id), path)
+            raise
 
 
 class WorkspaceList(TypedTool[ListArguments]):

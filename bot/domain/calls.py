@@ -41,7 +41,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A thing a call touches. `kind`: node, vm, host, context, namespace, url, file."""
+    """A thing a call touches. `kind`: node, vm, pool, host, context, namespace, url, file; `unknown` is production."""
 
     kind: str
     name: str
@@ -81,6 +81,8 @@ class Prepared:
     `binding` is the canonical form that is digested (tool, arguments, snapshot hash, pins, …). `snapshot` names the
     read-only copy that execution uses, or "" where the call reads no files. `pins` are checked again at execution.
     `revision` is the digest a security verdict must name before this call may run ("" where none is needed).
+    `alike` names what stays the same when the same thing is proposed under another digest (the same code planned
+    again): after a deny, whatever shares one of them is not asked again.
     """
 
     call: ToolCall
@@ -90,6 +92,7 @@ class Prepared:
     pins: Mapping[str, str] = field(default_factory=dict[str, str])
     revision: str = ""
     full_text: str = ""
+    alike: tuple[str, ...] = ()
 
 
 ResultStatus = Literal["ok", "failed", "refused", "denied", "held", "interrupted", "unknown_outcome"]

@@ -179,6 +179,8 @@ class Mission:
     last_change: int = 0  # ordinal of the last result that changed something outside
     progress: int = 0  # grows with every plan, change, verdict, evidence, answer: "new evidence" for hand-offs
     talk: tuple[Line, ...] = ()
+    asking: Mapping[UserId, int] = field(default_factory=dict[UserId, int])  # who spoke, and when last (bot/asking.py)
+    led: Mapping[str, frozenset[UserId]] = field(default_factory=dict[str, frozenset[UserId]])  # to which plan
     spend: Spend = Spend()
     spend_by: Mapping[PersonaName, Spend] = field(default_factory=dict[PersonaName, Spend])
     warned: tuple[str, ...] = ()

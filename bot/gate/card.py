@@ -85,15 +85,9 @@ def _line(item: Item) -> str:
     return f"{SIGNS.get(item.action, '?')} {visible(item.name)}{where}{detail}"
 
 
-UNTOUCHED = "Touches nothing that exists."
-
-
 def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     effect = request.effect
     facts = [visible(note) for note in effect.notes]
-    untouched = effect.create and not effect.change and not effect.destroy
-    if effect.cls is CallClass.CHANGE and untouched and UNTOUCHED not in facts:
-        facts.insert(0, UNTOUCHED)
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
     if effect.undo:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ResultStatus, ToolResult
-from bot.domain.ids import RequestId, Thread
+from bot.domain.ids import Json, RequestId, Thread
 from bot.domain.storage import StaleTokenError
 from bot.gate import events
 from bot.gate.boundary import refused
@@ -76,7 +76,11 @@ def told(request: ApprovalRequest) -> ToolResult:
         case "denied":
             reason = next((vote.reason for vote in request.votes if vote.ballot == "deny"), "") or request.note
             text = f"Denied by a human: “{reason or 'no reason given'}”. Do what the reason asks; never the same again."
-            facts = {"denied_revision": request.prepared.revision, "denied_because": reason}
+            facts: dict[str, Json] = {
+                "denied_revision": request.prepared.revision,
+                "denied_because": reason,
+                "denied_alike": list(request.prepared.alike),
+            }
             return replace(result_of(request, "denied", text), facts=facts)
         case "cancelled":
             return result_of(request, "interrupted", f"Cancelled{note}: nothing ran.")

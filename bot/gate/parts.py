@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.domain.approvals import ApprovalRequest
-from bot.domain.calls import Effect, Prepared, ToolCall
+from bot.domain.calls import CallClass, Effect, Prepared, ToolCall
 from bot.domain.ids import Json, PersonaName
 from bot.domain.ports import Clock, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
@@ -14,6 +14,7 @@ from bot.policy.authorise import Authoriser, Facts
 from bot.policy.threat import ThreatModel
 
 DESTROYING = frozenset({"delete", "replace", "forget"})
+CHANGING = frozenset({CallClass.CHANGE, CallClass.DESTROY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,14 @@ class Parts:
         await self.audit.append(AuditEvent(kind, mission, who, clean(self.redactor, facts)))
 
     def environment_of(self, effect: Effect, mission: Mission) -> str:
-        """The strictest environment of what the call touches; the mission's where it touches nothing named."""
+        """The strictest environment of what the call touches; the mission's only where it changes nothing.
+
+        A change that names no target is unmapped, and that is production: who writes the code chooses the names.
+        """
         found = [self.environments.of(target.kind, target.name) for target in effect.targets]
-        return self.environments.strictest(found) if found else mission.environment
+        if found or effect.cls in CHANGING:
+            return self.environments.strictest(found)
+        return mission.environment
 
     def facts_of(self, prepared: Prepared, environment: str, scope: Scope) -> Facts:
         """What the policies are asked about."""

@@ -179,21 +179,31 @@ async def _hold(parts: Parts, request: ApprovalRequest, call: ToolCall, scope: S
 
 
 def denied_before(mission: Mission, digest: Digest, prepared: Prepared) -> str:
-    """The words of the human who denied this digest, or this tool on this revision, in this mission; else ""."""
+    """The words of the human who denied this in this mission, else "": this digest, or this tool on this revision, on
+    the same code and state, or on changes that are the same.
+    """
     for denial in mission.denials:
         if denial.digest == digest:
             return denial.reason or "no reason given"
     for record in mission.results.values():
-        same = record.tool == prepared.call.tool and record.facts.get("denied_revision") == prepared.revision
-        if prepared.revision and record.status == "denied" and same:
+        if record.status == "denied" and record.tool == prepared.call.tool and _same(record.facts, prepared):
             return str(record.facts.get("denied_because") or "no reason given")
     return ""
 
 
-def requesters_of(mission: Mission, call: ToolCall) -> frozenset[UserId]:
-    """Everyone whose words started the mission, amended it, or began the turns that led to this call (rule 12)."""
+def _same(denied: Mapping[str, Json], prepared: Prepared) -> bool:
+    alike = denied.get("denied_alike")
+    shared = set(alike) & set(prepared.alike) if isinstance(alike, list | tuple) else False
+    return bool(shared or (prepared.revision and denied.get("denied_revision") == prepared.revision))
+
+
+def requesters_of(mission: Mission, call: ToolCall, revision: str = "") -> frozenset[UserId]:
+    """Everyone whose words started the mission, amended it, began the turns that led to this call or to the plan it
+    runs, or were said to the crew since the last change (rule 12): who steers an agent does not approve what it does.
+    """
     exchange = mission.exchanges.get(call.persona)
-    return mission.requesters | (exchange.humans if exchange else frozenset[UserId]())
+    own = exchange.humans if exchange else frozenset[UserId]()
+    return mission.requesters | own | frozenset(mission.asking) | mission.led.get(revision, frozenset())
 
 
 def _request(
@@ -209,7 +219,7 @@ def _request(
         terms=decision.terms,
         reason=decision.reason,
         policy_version=parts.authoriser.version,
-        requesters=requesters_of(scope.mission, prepared.call),
+        requesters=requesters_of(scope.mission, prepared.call, prepared.revision),
         thread=scope.mission.thread,
         asked_by=prepared.call.persona,
         words=parts.redactor.text(words.strip())[:WORDS],

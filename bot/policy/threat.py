@@ -55,13 +55,13 @@ class ThreatModel:
     def blocking(
         self, findings: Sequence[Finding], known: Mapping[str, Finding], environment: str
     ) -> tuple[Finding, ...]:
-        """The findings that block. `known` are the mission's by fingerprint: what a human accepted there, or what was
-        mitigated, cannot block again.
+        """The findings that block. `known` are the mission's by fingerprint: what a human accepted there cannot block
+        again. What another revision's verdict called mitigated says nothing about this one.
         """
         return tuple(
             finding
             for finding in findings
-            if known.get(finding.fingerprint, finding).status == "open" and self.blocks(finding, environment)
+            if known.get(finding.fingerprint, finding).status != "accepted" and self.blocks(finding, environment)
         )
 
     def passed(self, mission: Mission, revision: str, environment: str) -> bool:

@@ -5,6 +5,7 @@ from bot.slack.layout import Button, Buttons, Lines, Part, Quote
 from bot.slack.spans import Line, Moment, Person, Text, bold, cut, line, people
 
 MOST_ITEMS = 20
+MOST_FACTS = 9
 
 
 def approval_parts(card: ApprovalCard) -> list[Part]:
@@ -63,8 +64,12 @@ def _decided(card: ApprovalCard, head: str) -> Line:
 
 
 def _facts(card: ApprovalCard) -> list[Line]:
-    """On one line where they are short."""
-    facts = [cut(fact, 400) for fact in card.facts[:10]]
+    """On one line where they are short. What has no room is counted; how to undo it stays."""
+    undo = card.facts[-1:] if card.facts and card.facts[-1].startswith("Undo: ") else ()
+    facts = [cut(fact, 400) for fact in card.facts[: len(card.facts) - len(undo)]]
+    if len(facts) > MOST_FACTS:
+        facts = [*facts[:MOST_FACTS], f"… and {len(facts) - MOST_FACTS} more in Details"]
+    facts += [cut(fact, 400) for fact in undo]
     joined = "".join(fact + (" " if fact.endswith(".") else " · ") for fact in facts).removesuffix(" · ").rstrip()
     return [line(joined)] if joined and len(joined) <= 200 else [line(fact) for fact in facts]
 
@@ -99,6 +104,7 @@ def _voting(card: ApprovalCard) -> Line:
     barred = [one for one in card.requesters if one not in card.who_may]
     for one in barred:
         votes += (Text(", not "), Person(one))
+    votes += line(" (asked for it, or spoke to the crew since the last change)") if barred else ()
     if card.typed:
         votes += (Text(" · type "), bold(cut(card.typed, 300)), Text(" to approve"))
     return votes

@@ -11,6 +11,7 @@ import pytest
 from bot.domain.calls import ToolResult
 from tests.scan_house import BAD, RULES, VM, ScanHouse, plan_of, rules_of, vm
 from tests.tool_house import ROOT
+from tools.scan_devices import FOREIGN_VOLUME, HOST_FILE
 from tools.scan_report import read_rules
 
 SCANNER = ROOT / ".cache/scanner/bin/checkov"
@@ -27,6 +28,7 @@ BREAKS: dict[str, dict[str, Any]] = {
     "WATCHBILL_PVE_ARGUMENTS": {"kvm_arguments": "-cpu host"},
     "WATCHBILL_PVE_DEVICES": {"hostpci": [{"device": "hostpci0"}, {"device": "hostpci1"}]},
     "WATCHBILL_PVE_FIREWALL": {"network_device": [{"firewall": True}, {"firewall": False}]},
+    "WATCHBILL_PVE_HOST_FILE": {"serial_device": [{"device": "socket"}, {"device": "/dev/ttyS0"}]},
     "WATCHBILL_PVE_HOOK": {"hook_script_file_id": "local:snippets/hook.sh"},
     "WATCHBILL_PVE_ON_BOOT": {"on_boot": False},
     "WATCHBILL_PVE_PASSWORD": {"initialization": [{"user_account": [{**USER, "password": "hunter2"}]}]},
@@ -36,6 +38,7 @@ BREAKS: dict[str, dict[str, Any]] = {
         "initialization": [{"user_account": [USER], "user_data_file_id": "local:snippets/user.yaml"}]
     },
     "WATCHBILL_PVE_TAGS": {"tags": None},
+    "WATCHBILL_PVE_VOLUME": {"disk": [{"size": 8, "path_in_datastore": "/dev/sda"}]},
 }
 
 
@@ -60,7 +63,7 @@ async def test_every_rule_finds_what_it_is_for_and_nothing_else(house: ScanHouse
         "WATCHBILL_PVE_IMAGE_TLS": f"{IMAGE}.plain",
         "WATCHBILL_PVE_IMAGE_CHECKSUM": f"{IMAGE}.moving",
     }
-    assert {rule.id for rule in read_rules(RULES).checks} == set(rules_of(result))
+    assert {rule.id for rule in read_rules(RULES).checks} | {FOREIGN_VOLUME, HOST_FILE} == set(rules_of(result))
     assert len(_rows(result)) == len(BREAKS) + 2
     assert "hunter2" not in result.text
 

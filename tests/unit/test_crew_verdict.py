@@ -4,13 +4,14 @@ import pytest
 
 from bot.domain import log
 from bot.domain.calls import ResultStatus, ToolCall
-from bot.domain.contract import SEVERITIES, Finding, Verdict
+from bot.domain.contract import SEVERITIES, Criterion, Finding, Verdict
 from bot.domain.ids import ArtifactId, CallId, Json, PersonaName
 from bot.domain.log import Entry
 from bot.domain.model import ProposedCall
 from bot.domain.ports import Done, Prepared, Scope
 from bot.domain.state import Mission
 from bot.mission import applied
+from bot.policy.threat import ThreatModel
 from tests.core_fakes import CREW, M, folded, logged, planned, replied, returned
 from tests.fakes import BO, BUILDER, NOW, QA, SENTINEL, FakeWatch, MemoryArtifacts
 from tools.crew import crew_tools
@@ -136,6 +137,28 @@ async def test_rule_18_an_agent_cannot_talk_a_scanners_finding_down() -> None:
     assert verdict_of(await judge(the_plan(), a_scan(OPEN_PORT), findings=up)).findings[0].severity == "critical"
 
 
+async def test_rule_18_mitigated_on_another_plan_closes_nothing_that_a_scan_shows_on_this_one() -> None:
+    claimed: list[Json] = [{**OPEN_PORT, "status": "mitigated"}]
+    clean = (the_plan(), a_scan())
+    early = verdict_of(await judge(*clean, findings=claimed))
+    assert (early.passed, [f.status for f in early.findings]) == (True, ["mitigated"])
+    shown = (*clean, log.VerdictRecorded(early), the_plan(LATER, "p2"), a_scan(OPEN_PORT, revision=LATER, call="s2"))
+    late = verdict_of(await judge(*shown, revision=LATER[:12], checks=("s2",), findings=claimed))
+    assert (late.passed, [f.status for f in late.findings]) == (False, ["open"])
+    state = folded(*shown, log.VerdictRecorded(late))
+    model = ThreatModel({"production": "medium"}, {})
+    assert state.findings[late.findings[0].fingerprint].status == "open"
+    assert not model.passed(state, LATER, "production")
+    assert model.passed(state, PLAN, "production")
+    again = verdict_of(await judge(*clean, log.VerdictRecorded(late), the_plan(LATER, "p2")))
+    assert again.passed, "what no scan of a revision shows does not block it"
+
+
+async def test_rule_18_every_scan_of_the_revision_counts_not_only_the_one_that_is_named() -> None:
+    twice = (the_plan(), a_scan(OPEN_PORT, call="s0"), a_scan())
+    assert not verdict_of(await judge(*twice)).passed
+
+
 async def test_rule_18_an_accepted_finding_cannot_block_again() -> None:
     blocked = verdict_of(await judge(the_plan(), a_scan(OPEN_PORT)))
     accepted = log.FindingAccepted(blocked.findings[0].fingerprint, BO, "lab only")
@@ -198,6 +221,13 @@ async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change
         ((probe(tool="record_evidence"),), "passed", "not the id of a probe of yours"),
         ((probe(tool="read_artifact"),), "passed", "not the id of a probe of yours"),
         ((probe(tool="workspace_write"),), "passed", "not the id of a probe of yours"),
+        ((probe(tool="workspace_list"),), "passed", "says what the code says"),
+        ((probe(tool="workspace_read"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_plan"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_show"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_output"),), "failed", "says what the code says"),
+        ((probe(tool="scan"),), "passed", "says what the code says"),
+        ((probe(tool="terraform_state"),), "passed", "shows the standard code-only and nothing else"),
         ((probe(status="failed"),), "passed", "is failed"),
         ((probe(status="refused"),), "failed", "is refused"),
         ((probe(status="held"),), "failed", "is held"),
@@ -210,6 +240,13 @@ async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change
         "own-words",
         "artifact",
         "own-file",
+        "listing",
+        "file",
+        "plan",
+        "plan-text",
+        "outputs",
+        "scan",
+        "state",
         "failed",
         "refused",
         "held",
@@ -221,6 +258,16 @@ async def test_rule_8_evidence_that_shows_nothing_is_refused(
     entries: tuple[Entry, ...], outcome: str, why: str
 ) -> None:
     assert why in refusal(await show(*entries, outcome=outcome))
+
+
+async def test_rule_8_the_state_shows_the_standard_code_only() -> None:
+    given: dict[str, Json] = {"outcome": "passed", "result": "e1", "check": "reached", "words": "seen"}
+    entry = log.Planned(
+        (Criterion(1, "all is code", standard="code-only"), Criterion(2, "they run", "they run")), (), ()
+    )
+    state = folded(entry, probe(tool="terraform_state"))
+    assert (await use("record_evidence", state, QA, criterion=1, **given)).result.status == "ok"
+    assert "nothing else" in refusal(await use("record_evidence", state, QA, criterion=2, **given))
 
 
 @pytest.mark.parametrize(

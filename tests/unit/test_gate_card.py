@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.approvals import ApprovalRequest, RequestStatus, Vote
-from bot.domain.calls import CallClass, Effect, Item, ToolResult
+from bot.domain.calls import CallClass, Effect, Item, Target, ToolResult
 from bot.domain.ids import CallId, RequestId
 from bot.gate.binding import digest_of_call
 from bot.gate.card import MOST_ITEMS, card_digest, render, visible
@@ -33,7 +33,7 @@ async def test_rule_15_the_card_says_what_is_bound(house: House) -> None:
     assert (card.cls, card.environment, card.title) == ("change", "production", "Apply Terraform plan on pve1, pve2")
     assert (card.create, card.change, card.destroy) == (2, 0, 0)
     assert card.items == ("+ cp1 on pve1 · 2 CPU 4 GiB", "+ cp2 on pve2 · 2 CPU 4 GiB")
-    assert card.facts == ("Touches nothing that exists.", "Undo: destroy the two machines.")
+    assert card.facts == ("Undo: destroy the two machines.",)
     assert card.verdict == "Sentinel: pass on exactly this plan, 1 check"
     assert (card.votes, card.quorum, card.who_may, card.requesters) == (0, 1, (BO, CHRIS), (ANA,))
     assert (card.words_by, card.words) == ("Builder", "Creates the machines of step 1.")
@@ -168,5 +168,5 @@ async def test_the_gate_renders_a_stored_request_by_id(house: House) -> None:
 
 async def test_outside_production_no_requester_is_excluded(house: House) -> None:
     house.state = replace(house.state, environment="lab")
-    request = await request_of(house, replace(CHANGE, targets=()))
+    request = await request_of(house, replace(CHANGE, targets=(Target("node", "lab1"),)))
     assert house.gate.card(request).requesters == ()

@@ -16,7 +16,7 @@ from bot.domain.ports import ArgumentError
 from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate import ExecutionLedger
 from bot.policy.authorise import Authoriser
-from bot.policy.environments import EnvironmentMap
+from bot.policy.environments import EnvironmentMap, Mapped
 from tests.fakes import BO, CHRIS, THREAD, mission, scope
 from tests.gate_house import POLICIES, REVISION, SECRET, House, verdict
 
@@ -72,7 +72,7 @@ async def test_rule_12_a_denied_request_tells_the_agent_the_reason(house: House)
     answer = await house.settle(request)
     assert answer.result.status == "denied"
     assert answer.result.text == "Denied by a human: “use pve2”. Do what the reason asks; never the same again."
-    assert answer.result.facts == {"denied_revision": REVISION, "denied_because": "use pve2"}
+    assert answer.result.facts == {"denied_revision": REVISION, "denied_because": "use pve2", "denied_alike": []}
     other = await house.held(number=1, more=1)
     await house.vote(other.id, BO, "deny")
     assert "no reason given" in (await house.settle(other)).result.text
@@ -111,10 +111,8 @@ def _other_policies(house: House, request: ApprovalRequest) -> None:
 
 
 def _other_environment(house: House, request: ApprovalRequest) -> None:
-    house.set(environments=EnvironmentMap(("lab", "production"), ()))
-    house.state = replace(house.state, environment="lab")
-    effect = replace(request.effect, targets=())
-    house.approvals.requests[request.id] = replace(request, prepared=replace(request.prepared, effect=effect))
+    rules = tuple(Mapped("lab", target.kind, target.name) for target in request.effect.targets)
+    house.set(environments=EnvironmentMap(("lab", "production"), rules))
 
 
 def _other_bytes(house: House, request: ApprovalRequest) -> None:

@@ -224,6 +224,25 @@ async def test_rule_12_what_a_human_denied_is_not_asked_again(house: House) -> N
     assert "no reason given" in await house.refused(number=2)
 
 
+async def test_rule_12_the_same_code_planned_again_is_not_asked_again_after_a_deny(house: House) -> None:
+    house.apply.alike = ("code a, serial 3", "changes a, serial 3")
+    request = await house.held(plan="a")
+    await house.vote(request.id, BO, "deny", reason="no, 2 GiB")
+    result = (await house.settle(request)).result
+    record = CallRecord(result.call, "terraform_apply", "denied", "", CallClass.CHANGE, facts=result.facts)
+    again = "ab" * 32
+    verdicts = {REVISION: verdict(), again: verdict(revision=again)}
+    house.state = mission(verdicts=verdicts, results={result.call: record})
+    house.apply.revision = again
+    house.apply.binding = {"plan": "b"}
+    house.apply.alike = ("code b, serial 3", "changes a, serial 3")
+    assert "A human denied this before: “no, 2 GiB”" in await house.refused(plan="b", number=5)
+    house.apply.alike = ("code a, serial 3", "changes b, serial 3")
+    assert "A human denied this before" in await house.refused(plan="b", number=6)
+    house.apply.alike = ("code a, serial 4", "changes a, serial 4")
+    assert (await house.held(plan="b", number=7)).digest != request.digest
+
+
 async def test_rule_12_a_denied_revision_is_not_asked_again_in_other_words(house: House) -> None:
     facts = {"denied_revision": REVISION, "denied_because": "not on Fridays"}
     record = CallRecord(CallId("7-1-0-9"), "terraform_apply", "denied", "", CallClass.CHANGE, facts=facts)
@@ -278,7 +297,7 @@ async def test_rule_14_a_persona_that_changes_nothing_is_told_who_does(house: Ho
     assert "no policy lets qa call terraform_apply as change" in await house.refused(persona=QA)
 
 
-async def test_the_strictest_environment_of_the_targets_counts(house: House) -> None:
+async def test_rule_12_the_strictest_environment_of_the_targets_counts(house: House) -> None:
     house.apply.effect = replace(CHANGE, targets=(Target("node", "lab1"),))
     request = await house.held()
     assert (request.environment, request.terms.exclude_requesters) == ("lab", False)
@@ -286,8 +305,10 @@ async def test_the_strictest_environment_of_the_targets_counts(house: House) -> 
     assert (await house.held()).environment == "production"
     house.apply.effect = replace(CHANGE, targets=(Target("node", "never-heard-of"),))
     assert (await house.held()).environment == "production"
-    house.apply.effect = replace(CHANGE, targets=())
     house.state = replace(house.state, environment="lab")
+    house.apply.effect = replace(CHANGE, targets=())
+    assert (await house.held()).environment == "production"  # a change that names nothing is mapped to nothing
+    house.apply.effect = replace(CHANGE, cls=CallClass.UNKNOWN, targets=())
     assert (await house.held()).environment == "lab"
 
 

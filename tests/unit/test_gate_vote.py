@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.domain.approvals import Counted, NotCounted
+from bot.domain.calls import Target
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.people import Human, Role
 from bot.domain.storage import StoreUnavailableError
@@ -66,7 +67,7 @@ async def test_a_requester_who_approves_may_still_deny(house: House) -> None:
 
 async def test_rule_12_outside_production_a_requester_may_approve(house: House) -> None:
     house.people.humans[ANA] = Human(ANA, "ana", frozenset({Role.REQUESTER, Role.APPROVER}))
-    house.apply.effect = replace(house.apply.effect, targets=())
+    house.apply.effect = replace(house.apply.effect, targets=(Target("node", "lab1"),))
     house.state = reviewed(environment="lab")
     request = await house.held()
     assert isinstance(await house.vote(request.id, ANA), Counted)

@@ -37,8 +37,9 @@ def test_without_a_threshold_for_production_medium_blocks() -> None:
     assert ThreatFile.model_validate({"blocks_from": {}}).typed().threshold("production") == "medium"
 
 
-def test_rule_18_accepted_or_mitigated_findings_cannot_block_again() -> None:
+def test_rule_18_accepted_findings_cannot_block_again_and_mitigated_ones_where_they_are() -> None:
     known = {"f1": replace(FINDING, status="accepted")}
+    assert MODEL.blocking([FINDING], {"f1": replace(FINDING, status="mitigated")}, "production") == (FINDING,)
     assert MODEL.blocking([FINDING], known, "production") == ()
     assert MODEL.blocking([FINDING], {}, "production") == (FINDING,)
     assert MODEL.blocking([replace(FINDING, status="mitigated")], {}, "production") == ()

@@ -221,6 +221,18 @@ def test_a_settled_card_has_no_buttons() -> None:
         assert all(block["type"] != "actions" for block in render(BODIES[name]).messages[0].blocks)
 
 
+def test_rule_15_facts_that_have_no_room_are_counted_and_undo_stays() -> None:
+    facts = (
+        *(f"fact {number}, long enough for a line of its own: {'x' * 40}" for number in range(13)),
+        "Undo: nothing.",
+    )
+    text = render(replace(CARD, facts=facts)).messages[0].text
+    assert "fact 8," in text
+    assert "fact 9," not in text
+    assert "… and 4 more in Details" in text
+    assert "Undo: nothing." in text
+
+
 def test_huge_cards_still_fit_one_message_with_their_buttons() -> None:
     huge = replace(
         CARD, items=("+ vm " + "x" * 900,) * 500, facts=("y" * 5_000,) * 50, words="z" * 50_000, why="w" * 9_999

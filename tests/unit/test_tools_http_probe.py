@@ -52,6 +52,40 @@ async def shown(targets: Targets, **arguments: Json) -> Any:
     return done.result
 
 
+@pytest.mark.parametrize(
+    ("patterns", "host", "address", "allowed"),
+    [
+        (("*.lan",), "x.lan", "192.168.178.5", True),
+        (("*.lan",), "x.lan", "::ffff:192.168.178.5", True),
+        (("*.lan",), "x.lan", "127.0.0.1", False),
+        (("*.lan",), "x.lan", "::1", False),
+        (("*.lan",), "x.lan", "::ffff:127.0.0.1", False),
+        (("*.lan",), "x.lan", "64:ff9b::7f00:1", False),
+        (("*.lan",), "x.lan", "2002:7f00:1::", False),
+        (("*.lan",), "x.lan", "0.0.0.0", False),  # noqa: S104 # an address to refuse, none to bind
+        (("*.lan",), "x.lan", "::", False),
+        (("*.lan",), "x.lan", "::ffff:0.0.0.0", False),
+        (("*.lan",), "x.lan", "169.254.169.254", False),
+        (("*.lan",), "x.lan", "::ffff:169.254.169.254", False),
+        (("*.lan",), "x.lan", "fe80::1%eth0", False),
+        (("*.lan",), "x.lan", "fd00:ec2::254", False),
+        (("*.lan",), "x.lan", "224.0.0.1", False),
+        (("169.254.0.0/16", "0.0.0.0/0"), "h", "169.254.169.254", False),
+        (("169.254.169.254",), "169.254.169.254", "169.254.169.254", True),
+        (("169.254.169.254/32",), "h", "169.254.169.254", True),
+        (("127.0.0.0/8",), "localhost", "::ffff:127.0.0.1", True),
+        (("localhost",), "localhost", "127.0.0.1", True),
+        (("local*",), "localhost", "127.0.0.1", False),
+        (("192.168.178.0/24",), "h", "10.0.0.1", False),
+    ],
+)
+def test_rule_16_a_name_reaches_no_address_that_nobody_meant(
+    patterns: tuple[str, ...], host: str, address: str, *, allowed: bool
+) -> None:
+    assert Targets(patterns).allows(host, [address]) is allowed
+    assert not Targets(patterns).allows(host, [address, "10.9.9.9", "0.0.0.0"])  # noqa: S104 # one is enough
+
+
 async def test_a_page_that_answers_as_expected(url: str) -> None:
     result = await shown(LISTED, url=url, contains="hello")
     assert (result.status, result.facts["status"], result.facts["contains"]) == ("ok", 200, True)

@@ -66,6 +66,76 @@ def test_a_machine_reads_as_people_say_it() -> None:
     assert effect.notes == ("Touches nothing that exists.",)
 
 
+@pytest.mark.parametrize(
+    ("values", "unknown", "said"),
+    [
+        ({"disk": [{"path_in_datastore": "/dev/sda"}]}, {}, None),
+        ({"disk": [{"path_in_datastore": "vm-100-disk-0"}]}, {}, None),
+        ({"disk": [{"file_id": "local:iso/x.img"}]}, {}, None),
+        ({"disk": [{"size": 8}]}, {"disk": [{"path_in_datastore": True}]}, {"disk": [{"path_in_datastore": {}}]}),
+        ({"disk": [{"size": 8}]}, {"disk": [{"file_id": True}]}, None),
+        ({}, {"disk": True}, {"disk": []}),
+        ({"cdrom": [{"file_id": "cdrom"}]}, {}, None),
+        ({"serial_device": [{"device": "/dev/ttyS0"}]}, {}, None),
+    ],
+)
+def test_rule_15_a_machine_that_uses_an_existing_volume_touches_something(
+    values: dict[str, Any], unknown: dict[str, Any], said: dict[str, Any] | None
+) -> None:
+    one = plan(change("create", change={"after": VM | values, "after_unknown": unknown}))
+    if said is not None:
+        row = {"address": "proxmox_virtual_environment_vm.a", "expressions": said}
+        one["configuration"] = {"root_module": {"resources": [row]}}
+    notes = summarise(one).effect.notes
+    assert notes[0].startswith("Uses what exists already: cp1: ")
+    assert "Touches nothing that exists." not in notes
+
+
+def test_rule_15_a_new_disk_whose_path_proxmox_chooses_touches_nothing() -> None:
+    unknown = {"disk": [{"path_in_datastore": True, "size": False}]}
+    one = plan(change("create", change={"after_unknown": unknown}))
+    row = {"address": "proxmox_virtual_environment_vm.a", "expressions": {"disk": [{"size": {}}]}}
+    one["configuration"] = {"root_module": {"resources": [row]}}
+    assert summarise(one).effect.notes == ("Touches nothing that exists.",)
+
+
+def test_rule_15_a_machines_own_volumes_are_not_told_again() -> None:
+    own = VM | {"disk": [{"size": 30, "path_in_datastore": "base-9000-disk-0/vm-121-disk-0"}]}
+    notes = summarise(plan(change("update", change={"before": own, "after": own | {"tags": ["x"]}}))).effect.notes
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "counts", "undo"),
+    [
+        (change("no-op", change={"importing": {"id": "pve1/302"}}),
+         "0 to create, 0 to change, 0 to destroy, 1 to import",
+         "Take the 1 imported out of the state again, which deletes nothing."),
+        (change("no-op", previous_address="x.b"),
+         "0 to create, 0 to change, 0 to destroy, 1 to move", "Move the 1 back in the code."),
+        (change("forget"), "0 to create, 0 to change, 1 to destroy", "Import the 1 forgotten again, which still exist."),
+        (change("delete"), "0 to create, 0 to change, 1 to destroy",
+         "What is deleted is gone; only a backup brings it back."),
+        (change("update", change={"importing": {"id": "pve1/302"}}),
+         "0 to create, 1 to change, 0 to destroy, 1 to import",
+         "Apply the earlier code to the 1 changed and take the 1 imported out of the state again, which deletes nothing."),
+    ],
+)  # fmt: skip
+def test_rule_15_imports_and_moves_destroy_nothing_and_undo_is_true(one: dict[str, Any], counts: str, undo: str) -> None:  # fmt: skip
+    found = summarise(plan(one))
+    assert (found.counts, found.effect.undo) == (counts, undo)
+    assert "Touches nothing that exists." not in found.effect.notes
+
+
+def test_rule_15_a_change_of_many_attributes_says_how_many_more_and_the_weighty_ones_first() -> None:
+    names = [f"a{number}" for number in range(12)]
+    after = VM | dict.fromkeys(names, 1) | {"kvm_arguments": "-x"}
+    unknown = {"hook_script_file_id": True, "ipv4_addresses": True}
+    (item,) = summarise(plan(change("update", change={"after": after, "after_unknown": unknown}))).effect.items
+    assert item.detail.startswith("hook_script_file_id (known at apply), kvm_arguments, a0, ")
+    assert item.detail.endswith(" and 6 more")
+
+
 def test_a_left_over_copy_is_a_deletion() -> None:
     effect = summarise(plan(change("delete", deposed="abcd1234"))).effect
     assert (effect.cls, effect.destroy) == (CallClass.DESTROY, 1)

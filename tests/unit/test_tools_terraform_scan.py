@@ -56,6 +56,32 @@ def test_rule_16_a_phantom_provider_is_told_its_right_name(source: str, said: st
     assert said in text
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"sour\\u0063e" = "evil/ext"',
+        '("source") = "evil/ext"',
+        '"source" = "evil/ext"',
+        '(local.x) = "evil/ext"',
+        '"${"source"}" = "evil/ext"',
+        'source = "evil/ext"',
+    ],
+)
+def test_rule_16_a_providers_source_is_said_once_with_a_plain_key(more: str) -> None:
+    right = '      source = "bpg/proxmox"\n'
+    for body in (f"{right}      {more}\n", f"      {more}\n{right}"):
+        text = wrong(HEAD.replace(right, body))
+        assert text.startswith("main.tf:"), text
+        assert 'the right one is bpg/proxmox: terraform { required_providers { proxmox = { source = "bpg/proxmox" } } }' in text  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["local.p", 'merge({ source = "bpg/proxmox" }, { source = "evil/ext" })', '"~> 0.1"'])
+def test_rule_16_a_provider_is_an_object_that_can_be_read(value: str) -> None:
+    assert "the right one is bpg/proxmox" in wrong(
+        f"terraform {{\n  required_providers {{\n    proxmox = {value}\n  }}\n}}\n"
+    )
+
+
 def test_rule_16_a_provider_nobody_declared_would_be_fetched_from_hashicorp() -> None:
     assert "the right one is bpg/proxmox" in wrong(VM)
     assert "provider `aws` is not allowed" in wrong('provider "aws" {}\n')
@@ -221,6 +247,45 @@ def test_rule_16_what_is_not_listed_asks_as_unknown(main: str) -> None:
     result = look(main)
     assert result.level("unknown")
     assert not result.level("wrong")
+
+
+BODIES = {
+    "disk.path_in_datastore": 'disk {\n    interface = "scsi0"\n    path_in_datastore = "/dev/sda"\n  }',
+    "disk.file_id": 'disk {\n    interface = "scsi0"\n    file_id = "ceph:vm-100-disk-0"\n  }',
+    "disk.import_from": 'dynamic "disk" {\n    for_each = [1]\n    content {\n      import_from = "x"\n    }\n  }',
+    "serial_device.device": 'serial_device {\n    device = "/dev/ttyS0"\n  }',
+    "cdrom.file_id": 'cdrom {\n    file_id = "cdrom"\n  }',
+    "rng.source": 'rng {\n    source = "/etc/shadow"\n  }',
+    "usb": "usb {}",
+    "virtiofs": 'dynamic "virtiofs" {\n    for_each = []\n    content {}\n  }',
+    "cpu.affinity": 'cpu {\n    affinity = "0"\n  }',
+    "memory.hugepages": 'memory {\n    hugepages = "any"\n  }',
+    "numa": 'numa {\n    hostnodes = "0"\n  }',
+    "initialization.user_data_file_id": 'initialization {\n    user_data_file_id = "local:snippets/x"\n  }',
+    "lifecycle.other": "lifecycle {\n    other {}\n  }",
+    "made_up_tomorrow": "made_up_tomorrow = 1",
+}
+
+
+@pytest.mark.parametrize(("name", "body"), BODIES.items())
+def test_rule_16_what_a_machine_may_say_is_listed_and_everything_else_asks(name: str, body: str) -> None:
+    result = look(HEAD + VM.replace('name = "a"', body))
+    assert not result.level("wrong")
+    head = name.partition(".")[0] if name.startswith(("cdrom", "rng")) else name  # the block itself is not listed
+    assert any(f"`{head}`" in asked for asked in result.level("unknown"))
+
+
+def test_rule_16_the_blueprint_itself_would_pass_and_a_socket_is_no_device() -> None:
+    text = (Path(__file__).parents[2] / "deploy/blueprints/terraform/proxmox-vms/main.tf").read_text()
+    socket = VM.replace('name = "a"', 'serial_device {}\n  dynamic "disk" {\n    for_each = [1]\n    content {\n      size = 8\n    }\n  }')  # fmt: skip
+    result = look(HEAD + text + socket)
+    assert result.found == ()
+
+
+def test_rule_15_what_reaches_the_host_is_asked_first() -> None:
+    many = "".join(f"  harmless_{number} = 1\n" for number in range(12))
+    asks = look(HEAD + VM.replace('  name = "a"\n', many + '  kvm_arguments = "-x"\n')).level("unknown")
+    assert (len(asks), "`kvm_arguments`: gives the emulator" in asks[0]) == (13, True)
 
 
 def test_moved_removed_and_import_blocks_are_left_to_the_plan() -> None:

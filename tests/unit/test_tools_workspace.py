@@ -61,6 +61,26 @@ def house(estates: Estates) -> House:
     return House(estates)
 
 
+async def test_rule_16_a_gitignore_hides_nothing_from_the_record(house: House, estate: Estate) -> None:
+    for path, content in ((".gitignore", "*\n"), ("main.tf", "# hidden\n")):
+        assert (await house.use("workspace_write", path=path, content=content)).result.status == "ok"
+    assert {".gitignore", "main.tf", "blueprints/proxmox-vms/main.tf"} <= set(await estate.committed("7"))
+
+
+async def test_rule_16_a_write_that_git_does_not_take_is_undone(house: House, estate: Estate) -> None:
+    await house.use("workspace_write", path="main.tf", content="# one\n")
+    lock = next((estate.repository / "worktrees").glob("*/HEAD")).with_name("index.lock")
+    lock.touch()
+    for path in ("main.tf", "new.tf"):
+        done = await house.use("workspace_write", path=path, content="# two\n")
+        assert (done.result.status, "git add" in done.result.text) == ("failed", True)
+    lock.unlink()
+    tree = estate.worktree("7")
+    assert (tree / "main.tf").read_text() == "# one\n"
+    assert not (tree / "new.tf").exists()
+    assert await estate.git("status", "--porcelain", tree=tree) == ""
+
+
 async def test_a_write_is_a_commit_in_the_name_of_the_persona(house: House, estate: Estate) -> None:
     done = await house.use("workspace_write", path="main.tf", content="# one\n")
     assert done.result.text.startswith("Wrote main.tf (6 bytes), commit ")
