@@ -381,9 +381,8 @@ def _spent(state: Mission, persona: PersonaName, more: Spend) -> Mission:
 
 
 def _add(one: Spend, other: Spend) -> Spend:
-    return Spend(
-        one.usd + other.usd, one.prompt + other.prompt, one.completion + other.completion, one.steps + other.steps
-    )
+    tokens = (one.prompt + other.prompt, one.completion + other.completion)
+    return Spend(one.usd + other.usd, *tokens, one.steps + other.steps)
 
 
 def _clocked(state: Mission, at: datetime) -> Mission:
