@@ -17,6 +17,7 @@ from bot.agents.answering import Answering
 from bot.agents.loop import AgentLoop, Over
 from bot.agents.persona import Persona, PersonaError, load_personas
 from bot.answers import Answers, Silent
+from bot.audit_heads import Heads, KeyFileError, Signer
 from bot.cards import Titles
 from bot.clock import SystemClock
 from bot.domain.ids import PersonaName
@@ -28,6 +29,7 @@ from bot.engine import Engine
 from bot.engine import Parts as EngineParts
 from bot.gate import ExecutionLedger, Gate
 from bot.gate import Parts as GateParts
+from bot.heads import DailyHeads
 from bot.immediate import Desk
 from bot.lane import LaneRules
 from bot.llm.anthropic import Anthropic
@@ -39,7 +41,6 @@ from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
-from bot.record import broken_places, exported
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
 from bot.slack.identities import SlackSettingError
@@ -73,6 +74,7 @@ class Program:  # the parts, put together
     slack: Connection
     engine: Engine
     gateway: Gateway
+    heads: DailyHeads
 
 
 def read_rules(settings: Settings) -> Rules:
@@ -100,16 +102,6 @@ def serve(settings: Settings, command: str, ready_file: Path | None) -> int:
 def manifests(prefix: str = "") -> Mapping[str, str]:
     """Slack app manifests by app name, as YAML."""
     return slack_manifests(prefix)
-
-
-def export_audit(settings: Settings) -> int:
-    """Print every audit event as one JSON line, oldest first."""
-    return asyncio.run(_export(settings))
-
-
-def verify_audit(settings: Settings) -> int:
-    """Walk the hash chains of the audit record and of every mission log; 1 where one is broken."""
-    return asyncio.run(_verify(settings))
 
 
 @contextlib.asynccontextmanager
@@ -141,7 +133,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Program]:
 
 async def look_at_store(settings: Settings) -> str:
     """Open and close it; where it is. Raises CannotStartError."""
-    store = await _open_existing(settings)
+    store = await open_existing(settings)
     await store.aclose()
     return "redis as set" if settings.redis_url.get_secret_value() else f"private store in {settings.data}"
 
@@ -247,14 +239,17 @@ def _composed(
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
     loop = AgentLoop(models, Answering(gate, together, titles), personas, specs, over, titles)
-    limit_usd = policies.limits.mission.usd
+    signer = signer_of(settings)
+    redactor.learn(signer.secret if signer else "")
+    limit_usd, heads = policies.limits.mission.usd, Heads(store.audit, signer)
     turns = Turns(
-        journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn
-    )
+        journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn,
+        audit_head=heads.now,
+    )  # fmt: skip
     rules_of_lanes = LaneRules(
         journal=store.journal, approvals=store.approvals, gate=gate, people=people, environments=policies.environments,
         personas=personas, clock=clock, titles=titles, estate=settings.estate, limit_usd=limit_usd,
-        extenders=policies.limits.extenders, extend_factor=policies.limits.factor,
+        extenders=policies.limits.extenders, extend_factor=policies.limits.factor, audit_head=heads.now,
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
@@ -273,7 +268,18 @@ def _composed(
     gateway = Gateway(
         slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s
     )
-    return Program(store, slack, Engine(parts), gateway)
+    daily = DailyHeads(
+        heads, store.journal, store.outbox, clock, team=slack.identities.team, channel=settings.audit_channel
+    )
+    return Program(store, slack, Engine(parts), gateway, daily)
+
+
+def signer_of(settings: Settings) -> Signer | None:
+    """Who signs audit heads, where the operator gave a key. Raises CannotStartError."""
+    try:
+        return Signer(settings.audit_key) if settings.audit_key else None
+    except KeyFileError as error:
+        raise CannotStartError(str(error)) from error
 
 
 def _tools(settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor) -> tuple[Tool, ...]:
@@ -357,7 +363,7 @@ async def _serve(settings: Settings, command: str, ready_file: Path | None) -> i
 
 def _parts(program: Program, command: str, stop: asyncio.Event) -> Sequence[Coroutine[None, None, None]]:
     gateway = () if command == "worker" else (program.gateway.run(stop),)
-    return gateway if command == "gateway" else (*gateway, program.engine.run(stop))
+    return gateway if command == "gateway" else (*gateway, program.engine.run(stop), program.heads.run(stop))
 
 
 def _say_ready(ready_file: Path | None, command: str) -> None:
@@ -370,27 +376,8 @@ def _say_ready(ready_file: Path | None, command: str) -> None:
     partial.replace(ready_file)
 
 
-async def _export(settings: Settings) -> int:
-    store = await _open_existing(settings)
-    try:
-        async for line in exported(store.audit):
-            sys.stdout.write(line)
-    finally:
-        await store.aclose()
-    return 0
-
-
-async def _verify(settings: Settings) -> int:
-    store = await _open_existing(settings)
-    try:
-        places = await broken_places(store.audit, store.journal)
-    finally:
-        await store.aclose()
-    sys.stdout.write("".join(f"broken at {place}\n" for place in places) or "every chain holds\n")
-    return 1 if places else 0
-
-
-async def _open_existing(settings: Settings) -> Store:
+async def open_existing(settings: Settings) -> Store:
+    """The store of a deployment, beside its program where that runs. Raises CannotStartError."""
     try:
         return await _store(settings, join=True)
     except StoreSetupError as error:

@@ -83,6 +83,15 @@ class Settings(BaseSettings):
     )
     scanner: Path | None = Field(None, description="Path of the checkov program. Empty: .cache/scanner, then PATH.")
 
+    audit_key: Path | None = Field(
+        None, description="PEM file of an Ed25519 key (`openssl genpkey -algorithm ed25519`) that signs audit heads."
+    )
+    audit_channel: str = Field(
+        "",
+        pattern=r"^([CG][A-Z0-9]+)?$",
+        description="Channel id for the audit record's daily head. Empty: the channels of the newest missions.",
+    )
+
     lease_s: float = Field(15.0, gt=0, description="A dead worker's missions move to another after this many seconds.")
     coalesce_s: float = Field(1.5, ge=0, description="Messages of one author within this time are one message.")
     missions_at_once: int = Field(8, gt=0, description="Missions one worker holds turns of at the same time.")

@@ -19,6 +19,7 @@ from bot.agents.answering import Answering
 from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
+from bot.audit_heads import Heads
 from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Target, ToolCall, ToolResult
 from bot.domain.ids import Json, LaneKey, MissionId, PersonaName, Thread, UserId
 from bot.domain.model import Answered, ModelReply, ModelRequest, ToolSpec
@@ -327,7 +328,7 @@ class CrewHouse:
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip
-        limits = self._limits()
+        limits, heads = self._limits(), Heads(store.audit, None)
         specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
         together = frozenset(name for name, tool in tools.items() if tool.together)
 
@@ -341,12 +342,13 @@ class CrewHouse:
 
         loop = AgentLoop(self.model, Answering(gate, together, title), personas, specs, over, title)
         turns = Turns(
-            journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn
-        )
+            journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn,
+            audit_head=heads.now,
+        )  # fmt: skip
         lanes = LaneRules(
             journal=store.journal, approvals=store.approvals, gate=gate, people=self.people, environments=environments,
             personas=personas, clock=self.clock, titles=title, estate="home", limit_usd=5.0,
-            extenders=limits.extenders, extend_factor=limits.factor,
+            extenders=limits.extenders, extend_factor=limits.factor, audit_head=heads.now,
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
                           clock=self.clock, titles=title, watch=Silent(), estate="home")  # fmt: skip
