@@ -37,6 +37,7 @@ from bot.llm.models import LanguageModels
 from bot.llm.openai import OpenAi
 from bot.llm.prices import Prices, load_prices
 from bot.llm.provider import Endpoint, ProviderError
+from bot.outgoing import DiscreetModel, discreet_body
 from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
@@ -108,7 +109,7 @@ def manifests(prefix: str = "") -> Mapping[str, str]:
 async def opened(settings: Settings) -> AsyncGenerator[Program]:
     """Everything put together and connected; closed in reverse order on the way out."""
     rules = read_rules(settings)
-    redactor = SecretRedactor(*settings.secrets())
+    redactor = SecretRedactor(**settings.named_secrets())
     logs.set_up(settings.log_level, redactor.text)
     for warning in rules.policies.warnings:
         LOG.warning("policy.warned", text=warning)
@@ -238,7 +239,7 @@ def _composed(
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
-    loop = AgentLoop(models, Answering(gate, together, titles), personas, specs, over, titles)
+    loop = AgentLoop(DiscreetModel(models, redactor), Answering(gate, together, titles), personas, specs, over, titles)
     signer = signer_of(settings)
     redactor.learn(signer.secret if signer else "")
     limit_usd, heads = policies.limits.mission.usd, Heads(store.audit, signer)
@@ -266,8 +267,9 @@ def _composed(
         close=closing(settings.data.resolve(), settings.blueprints / "terraform", store.locks),
     )  # fmt: skip
     gateway = Gateway(
-        slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s
-    )
+        slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s,
+        clean=discreet_body(redactor),
+    )  # fmt: skip
     daily = DailyHeads(
         heads, store.journal, store.outbox, clock, team=slack.identities.team, channel=settings.audit_channel
     )

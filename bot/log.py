@@ -20,7 +20,10 @@ WORKER_STOPPED = "worker.stopped"
 def set_up(level: str, redact: Callable[[str], str] | None = None) -> None:
     """Configure structlog and the standard library's root logger once for the process."""
     number = getattr(logging, level.upper())
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    for handler in logging.getLogger().handlers:  # libraries log there, tracebacks of forgotten tasks too
+        if type(handler) is logging.StreamHandler:  # ours; a test runner's are not
+            handler.setFormatter(_Clean(redact))
 
     def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         return event if redact is None else {key: _clean(value, redact) for key, value in event.items()}
@@ -38,6 +41,18 @@ def set_up(level: str, redact: Callable[[str], str] | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+class _Clean(logging.Formatter):
+    """A library's message, and its traceback, redacted."""
+
+    def __init__(self, redact: Callable[[str], str] | None) -> None:
+        super().__init__("%(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if self._redact is None else self._redact(text)
 
 
 def logger(part: str) -> structlog.typing.FilteringBoundLogger:

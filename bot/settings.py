@@ -98,9 +98,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Of the JSON log on stderr.")
 
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value that is set, for the redactor."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+        """Every secret value that is set."""
+        return tuple(self.named_secrets().values())
+
+    def named_secrets(self) -> dict[str, str]:
+        """Every secret that is set, by its setting's name: what stands for it in texts is ‹secret:name›."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        found = {name: v.get_secret_value() for name, v in values.items() if isinstance(v, SecretStr)}
+        return {name: value for name, value in found.items() if value}
 
     def slack_tokens(self) -> dict[str, tuple[str, str]]:
         """App name → (bot token, app token), for the five apps."""

@@ -65,6 +65,10 @@ class Redactor(Protocol):
 
     def json(self, value: Json) -> Json: ...
 
+    def open_end(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a known secret that goes on elsewhere."""
+        ...
+
     def learn(self, *secrets: str) -> None:
         """Exact values from now on (a secret loaded later, a value Terraform marks as sensitive)."""
         ...

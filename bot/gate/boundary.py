@@ -43,7 +43,7 @@ async def parse(tool: Tool, arguments: Mapping[str, Json]) -> Any:
 
 async def kept(parts: Parts, call: ToolCall, result: ToolResult) -> ToolResult:
     """The result as the model and the log may have it: redacted, its whole an artifact where it is long."""
-    whole = parts.redactor.text(bounded(result.text))
+    whole = bounded(parts.redactor.text(result.text))
     data = whole.encode("utf-8", "replace")
     artifact, text = result.artifact, whole
     if len(whole) > parts.shown:

@@ -17,6 +17,7 @@ from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse, refused
 from bot.gate.card import card_digest, render
 from bot.gate.parts import Parts, call_facts, clean, request_facts
+from bot.gate.watching import Discreet
 
 WORDS = 700  # characters of the agent's words on a card
 PREPARE_S = 60.0
@@ -117,7 +118,8 @@ async def _run(parts: Parts, ready: Ready, scope: Scope, watch: Watch, why: dict
     rule = ready.prepared.effect.rule
     facts = call_facts(call, rule=rule, arguments=_short(parts.redactor, call.arguments), **why)
     await parts.tell(events.CALL_ALLOWED, call.mission, call.persona, **facts)
-    done = await attempt(parts, tool.run(ready.prepared, ready.arguments, scope, watch), tool.timeout_s)
+    step = tool.run(ready.prepared, ready.arguments, scope, Discreet(watch, parts.redactor))
+    done = await attempt(parts, step, tool.timeout_s)
     match done:
         case Done(result, entries):
             return Ran(await kept(parts, call, result), entries)
