@@ -38,10 +38,11 @@ from bot.llm.openai import OpenAi
 from bot.llm.prices import Prices, load_prices
 from bot.llm.provider import Endpoint, ProviderError
 from bot.outgoing import DiscreetModel, discreet_body
-from bot.policy.loading import Policies, load_policies, read_people
+from bot.policy.loading import Policies, load_policies, read_people, read_secrets
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
+from bot.policy.secret_bindings import BoundSecrets
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
 from bot.slack.identities import SlackSettingError
@@ -67,6 +68,7 @@ class CannotStartError(Exception):
 class Rules:  # what the files say, read once and checked against each other
     policies: Policies
     prices: Prices
+    secrets: BoundSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
         policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
-        return Rules(policies, load_prices(settings.policies / "prices.yaml"))
+        prices = load_prices(settings.policies / "prices.yaml")
+        return Rules(policies, prices, read_secrets(settings.policies, settings.secrets_file))
     except PolicyError as error:
         raise CannotStartError(str(error)) from error
 
@@ -109,7 +112,8 @@ def manifests(prefix: str = "") -> Mapping[str, str]:
 async def opened(settings: Settings) -> AsyncGenerator[Program]:
     """Everything put together and connected; closed in reverse order on the way out."""
     rules = read_rules(settings)
-    redactor = SecretRedactor(**settings.named_secrets())
+    redactor = SecretRedactor(**{**rules.secrets.values, **settings.named_secrets()})
+    redactor.learn(*rules.secrets.values.values())  # of two that share a name, one has the name
     logs.set_up(settings.log_level, redactor.text)
     for warning in rules.policies.warnings:
         LOG.warning("policy.warned", text=warning)
@@ -216,7 +220,7 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
-    tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor)}
+    tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor, rules.secrets)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
     gate = Gate(
@@ -284,7 +288,9 @@ def signer_of(settings: Settings) -> Signer | None:
         raise CannotStartError(str(error)) from error
 
 
-def _tools(settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor) -> tuple[Tool, ...]:
+def _tools(
+    settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor, secrets: BoundSecrets
+) -> tuple[Tool, ...]:
     names = [PersonaName(path.stem) for path in sorted(settings.personas.glob("*.md")) if path.name != "README.md"]
     crew = crew_tools(
         personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
@@ -304,6 +310,7 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
         locks=store.locks,
         learn=redactor.learn,
         blocks=policies.threat.blocks,
+        secrets=secrets,
     )
     return all_tools(equipment, crew)
 

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     probe_targets: str = Field(
         "", description="Hosts, networks or URLs that http_probe may reach, separated by commas."
     )
+    secrets_file: Path | None = Field(
+        None, description="YAML of `secrets: {name: value}`, mode 0600, for what policies/secrets.yaml binds."
+    )
     scanner: Path | None = Field(None, description="Path of the checkov program. Empty: .cache/scanner, then PATH.")
 
     audit_key: Path | None = Field(

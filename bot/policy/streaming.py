@@ -26,6 +26,11 @@ class StreamRedactor:
         self._size = 0
         self._masked = False  # what went out last is the mark of a secret that may go on
 
+    @property
+    def held(self) -> int:
+        """Characters that wait for more."""
+        return self._size
+
     def feed(self, piece: str) -> str:
         """What may go out now."""
         self._pending.append(piece)

@@ -60,7 +60,7 @@ def test_rule_22_a_line_without_end_is_held_back_to_a_bound(size: int) -> None:
     out, most = "", 0
     for at in range(0, len(text), size):
         out += stream.feed(text[at : at + size])
-        most = max(most, stream._size)
+        most = max(most, stream.held)
     out += stream.finish()
     assert out == text.replace(SECRET, "‹secret:pve_token›")
     assert most <= HELD + size
