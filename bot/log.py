@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -66,5 +66,10 @@ def _clean(value: Any, redact: Callable[[str], str]) -> Any:
             return redact(value)
         case int() | float() | bool() | None:
             return value
+        case Mapping():
+            items = cast("Mapping[object, object]", value).items()
+            return {redact(str(key)): _clean(item, redact) for key, item in items}
+        case list() | tuple():
+            return [_clean(item, redact) for item in cast("list[object]", value)]
         case _:
             return redact(str(value))

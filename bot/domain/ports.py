@@ -65,8 +65,12 @@ class Redactor(Protocol):
 
     def json(self, value: Json) -> Json: ...
 
+    def continued(self, before: str, text: str) -> str:
+        """`text` without secrets where it goes on from `before`, which was shown: what began there goes here too."""
+        ...
+
     def open_end(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a known secret that goes on elsewhere."""
+        """How many characters at the end of `text` may be the beginning of a secret that goes on elsewhere."""
         ...
 
     def learn(self, *secrets: str) -> None:

@@ -3,17 +3,18 @@
 from bot.domain.ports import Redactor, Watch
 
 MOST = 400  # characters of one part of a progress line
+SEEN = 8192
 
 
 class Discreet:
-    """Progress without secrets, also where one is split between two lines: what could be the beginning of a known
-    secret is not shown until the next line says what it was.
+    """Progress without secrets, also where one is split between lines: a line is read as what follows the ones before,
+    and what could be the beginning of a secret is not shown.
     """
 
     def __init__(self, watch: Watch, redactor: Redactor) -> None:
         self._watch = watch
         self._redactor = redactor
-        self._held: dict[int, str] = {}
+        self._before: dict[int, str] = {}  # by place in the line: raw, what the last ones said there
 
     async def progress(self, *parts: str) -> None:
         await self._watch.progress(*(self._shown(place, part) for place, part in enumerate(parts)))
@@ -25,9 +26,10 @@ class Discreet:
         return self._watch.alive()
 
     def _shown(self, place: int, part: str) -> str:
-        joined = self._held.pop(place, "") + part
-        open_end = self._redactor.open_end(joined)
-        whole = joined[: len(joined) - open_end]
-        if open_end:
-            self._held[place] = joined[len(whole) :]
-        return self._redactor.text(whole)[:MOST] + ("…" if open_end else "")
+        before = self._before.get(place, "")
+        if before.endswith(part):  # said again
+            before = before.removesuffix(part)
+        self._before[place] = (before + part)[-SEEN:]
+        held = min(self._redactor.open_end(before + part), len(part))
+        clean = self._redactor.continued(before, part[: len(part) - held])
+        return clean[:MOST] + ("…" if held else "")

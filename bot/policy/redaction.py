@@ -9,7 +9,7 @@ from bot.domain.ids import Json
 from bot.policy.exact_secrets import ExactSecrets
 from bot.policy.placeholders import MARK, NAME, placeholder
 from bot.policy.secret_forms import forms_of
-from bot.policy.secret_patterns import KINDS, find_secrets, names_secret
+from bot.policy.secret_patterns import KINDS, find_secrets, names_secret, unfinished
 
 LEARNED, NAMED, MARKED = "learned", "named", "marked"  # kinds of what no shape found
 Span = tuple[int, int, str]  # start, end, placeholder
@@ -56,9 +56,17 @@ class SecretRedactor:
             if not _within(marks, start, end):
                 yield start, end, self.placeholder_of(text[start:end], kind)
 
+    def continued(self, before: str, text: str) -> str:
+        """`text` without secrets where it goes on from `before`: what began there goes here too."""
+        base = len(before)
+        spans = sorted(self.spans(before + text))
+        return _without(
+            text, [(max(0, start - base), stop - base, shown) for start, stop, shown in spans if stop > base]
+        )
+
     def open_end(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a known secret that goes on."""
-        return self._known().open_end(text)
+        """How many characters at the end of `text` may be the beginning of a secret that goes on."""
+        return max(self._known().open_end(text), unfinished(text))
 
     def json(self, value: Json) -> Json:
         """The same over JSON: texts, keys, numbers, and every text under a key that names a secret."""

@@ -10,13 +10,14 @@ from urllib.parse import quote, quote_plus
 
 SHORTEST = 6  # characters; a shorter "secret" would take words out of every text
 LINE = 16  # characters of one line of a longer secret that is looked for by itself
+JSON_DEPTH = 4  # a state in a result in an event in a log line
 WRAPS = (64, 76)  # columns at which base64 is broken into lines: PEM and openssl, coreutils and MIME
 SHELL_DOUBLE = str.maketrans({char: f"\\{char}" for char in '\\"$`'})
 PRINTF_Q = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 
 
 def forms_of(secret: str) -> Iterator[str]:
-    """The value as it travels: plain, in JSON (twice), URL, HTML, shell quotes, base64 at any offset and broken into
+    """The value as it travels: plain, in JSON (four deep), URL, HTML, shell quotes, base64 at any offset and broken into
     lines, hex; and its own long lines, each in the same forms. Forms under six characters are left out.
     """
     parts = [secret, *(line for line in secret.splitlines() if len(line) >= LINE)] if "\n" in secret else [secret]
@@ -29,8 +30,10 @@ def _forms(part: str) -> Iterator[str]:
     data = part.encode("utf-8", "surrogatepass")
     yield from {part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part)}
     for ascii_only in (True, False):
-        once = json.dumps(part, ensure_ascii=ascii_only)[1:-1]
-        yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1])
+        inner = part
+        for _ in range(JSON_DEPTH):
+            inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]
+            yield inner
     for coded in (quote(data, safe=""), quote_plus(data), quote(data)):
         yield from (coded, _lower_escapes(coded))
     yield from (html.escape(part, quote=False), html.escape(part))

@@ -106,7 +106,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("redis", "redis-cli", r"redis-cli\b[^\n|;]{0,120}?[ \t](?:-a|--pass)[ \t]{1,3}(?P<s>[^\s\"']{1,})"),
     _shape("redis", "requirepass masterauth", r"(?:requirepass|masterauth)[ \t]{1,4}\"?(?P<s>[^\s\"]{4,})", folded=True),
     _shape("vault", ("unseal key", "recovery key"), r"(?:unseal|recovery) key \d{1,2}:[ \t]{0,3}(?P<s>\S{20,})", folded=True),
-    _shape("docker", '"auth"', r"\"auth\"[ \t]{0,3}:[ \t]{0,3}\"(?P<s>[A-Za-z0-9+/=]{8,})\""),
+    _shape("docker", '"auth', r"\"auth\\{0,3}\"[ \t]{0,3}:[ \t]{0,3}\\{0,3}\"(?P<s>[A-Za-z0-9+/=]{8,})"),
     _shape("azure", "Q~", r"(?<=[A-Za-z0-9_~.-]{4})(?P<s>Q~[A-Za-z0-9_~.-]{31,34})(?![A-Za-z0-9_~.-])"),
     _prefixed("atlassian", "ATATT3x ATCTT3x", rf"{TAIL}{{40,}}"),
     _prefixed("artifactory", "AKCp", r"[A-Za-z0-9]{60,}"),
@@ -122,6 +122,19 @@ SHAPES: tuple[Shape, ...] = (
 EVERYWHERE: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("kubeadm", re.compile(r"(?P<s>\.(?<=[a-z0-9]{6}\.)(?<![a-z0-9]{7}\.)[a-z0-9]{16})(?![a-z0-9.])")),
     ("vault", re.compile(r"(?P<s>s\.(?<![A-Za-z0-9_-]s\.)[A-Za-z0-9]{24}(?![A-Za-z0-9.])[A-Za-z0-9_-]*)")),
+)
+# What a text may end with while a secret is being written: a name and its operator, a token's first characters, …
+OPEN_MOST = 400
+OPEN = (
+    re.compile(
+        rf"(?i)(?:{'|'.join(map(re.escape, NAMES))})[\\\"'\]]{{0,4}}[ \t]{{0,8}}(?:(?:=>|:=|=|:)[ \t]{{0,8}}\S*)?$"
+    ),
+    re.compile(rf"(?:{'|'.join(re.escape(a) for s in SHAPES for a in s.anchors if len(a) > 2 and a != '://')})\S*$"),
+    re.compile(r"://[^\s/@?#]*$"),
+    re.compile(r"(?<![a-z0-9])[a-z0-9]{6}\.[a-z0-9]*$"),
+    re.compile(r"\$[0-9a-z]{1,12}\$\S*$"),
+    re.compile(r"[A-Za-z0-9+/]{24,}$"),
+    re.compile(r"(?i)\becho[ \t]{1,4}[\"']?[a-z_][\w.-]{0,31}:\S*[ \t]*\|?[ \t]*[a-z]{0,8}$"),  # | chpasswd comes last
 )
 KINDS = frozenset(
     {*(shape.kind for shape in SHAPES), *(kind for kind, _ in EVERYWHERE), "assigned", "kubernetes", "chpasswd"}
@@ -145,12 +158,28 @@ SECRET_BLOCK = re.compile(
     r"(?m)^(?P<i>[ \t]{0,8})(?:data|stringData):[ \t]*\n(?P<s>(?:(?P=i)[ \t]{1,8}[^\n]{1,20000}\n?){1,})"
 )
 BLOCK_VALUE = re.compile(r"(?m)^[ \t]{1,16}[\w.-]{1,253}:[ \t]{1,8}(?P<s>[^\s][^\n]{0,20000})")
-INLINE_DATA = re.compile(r"\"(?:data|stringData)\":[ \t]?\{(?P<s>[^{}]{1,100000})\}")
-INLINE_VALUE = re.compile(r"\"[\w.-]{1,253}\":[ \t]?\"(?P<s>[^\"]{1,20000})\"")
+INLINE_DATA = re.compile(r"\"(?:data|stringData)\\{0,3}\":[ \t]?\{(?P<s>[^{}]{1,100000})\}")
+INLINE_VALUE = re.compile(r"\"[\w.-]{1,253}\\{0,3}\":[ \t]?\\{0,3}\"(?P<s>[^\"\\]{1,20000})\\{0,3}\"")
+
+
+def unfinished(text: str) -> int:
+    """How many characters at the end of `text` belong to something that would be a secret if it went on."""
+    end = text[-OPEN_MOST:]
+    return max((len(end) - found.start() for pattern in OPEN if (found := pattern.search(end))), default=0)
 
 
 def find_secrets(text: str) -> Iterator[Span]:
     """Where something that looks like a secret stands in `text`: start, end, kind. Spans may overlap, in no order."""
+    yield from _find(text)
+    if (
+        "\\n" in text or "\\t" in text
+    ):  # a text within JSON: `\\nsk-…` begins a line there, every character at its place
+        view = text.replace("\\n", " \n").replace("\\r", "  ").replace("\\t", "  ")
+        for start, end, kind in _find(view):
+            yield start, start + len(view[start:end].rstrip()), kind
+
+
+def _find(text: str) -> Iterator[Span]:
     lower = lowered(text)
     anchors = _anchors()
     behind = [0] * (len(SHAPES) + len(NAMES))  # where each goes on

@@ -97,6 +97,9 @@ SECRETS: dict[str, tuple[str, str]] = {
     "docker login": ('{"auths":{"r.lan":{"auth":"Y2k6aHVudGVyMjI="}}}', "Y2k6aHVudGVyMjI"),
     "environment of a container": ("env:\n- name: DB_PASSWORD\n  value: hunter22\n", "hunter22"),
     "environment in json": ('{"name":"DB_PASSWORD","value":"hunter22"}', "hunter22"),
+    "a line of a text in json": ('{"out": "a\\nghp_' + LETTERS + '\\nb"}', LETTERS),
+    "yaml in json": ('{"out": "kind: Secret\\ndata:\\n  a: aHVudGVyMjI=\\n"}', "aHVudGVyMjI"),
+    "json in an annotation": (r'last-applied: {\"kind\":\"Secret\",\"data\":{\"a\":\"aHVudGVyMjI=\"}}', "aHVudGVyMjI"),
     "atlassian": ("ATATT3x" + LETTERS * 2, LETTERS),
     "a dotted capital I before": ("İİİ password=hunter22", "hunter22"),
 }  # fmt: skip
