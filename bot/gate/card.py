@@ -90,6 +90,7 @@ UNTOUCHED = "Touches nothing that exists."
 def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     effect = request.effect
     facts = [visible(note) for note in effect.notes]
+    warnings = [f"Warning: {visible(warning)}" for warning in request.warnings]
     untouched = effect.create and not effect.change and not effect.destroy
     if effect.cls is CallClass.CHANGE and untouched and UNTOUCHED not in facts:
         facts.insert(0, UNTOUCHED)
@@ -97,7 +98,7 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
         facts.insert(0, visible(effect.reason))
     if effect.undo:
         facts.append(f"Undo: {visible(effect.undo)}")
-    return tuple(facts)
+    return (*warnings, *facts)
 
 
 def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, OutcomeKind]:

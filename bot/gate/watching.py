@@ -27,8 +27,6 @@ class Discreet:
 
     def _shown(self, place: int, part: str) -> str:
         before = self._before.get(place, "")
-        if before.endswith(part):  # said again
-            before = before.removesuffix(part)
         self._before[place] = (before + part)[-SEEN:]
         held = min(self._redactor.open_end(before + part), len(part))
         clean = self._redactor.continued(before, part[: len(part) - held])

@@ -11,7 +11,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -146,7 +146,7 @@ class Run:
     def gather(self, model: ScriptedModel, journal: MemoryJournal, buffer: io.StringIO) -> None:
         clean = discreet_body(self.house.redactor)
         bodies = [*journal.bodies, *(Progress(parts) for parts in self.watch.told), Notice(str(self.tool.raises))]
-        shown = [render(clean(body)) for body in bodies if not isinstance(body, Modal | File)]
+        shown = [render(shown) for body in bodies if not isinstance(shown := clean(body), Modal | File)]
         progress = "".join(parts[-1].removesuffix("…") for parts in self.watch.told)
         self.sinks = {
             "Slack": "\n".join(_plain(message) for laid in shown for message in laid.messages) + progress,
@@ -183,7 +183,7 @@ def _plain(value: object) -> str:
 
 
 @contextlib.contextmanager
-def log_in(buffer: io.StringIO, run: Run) -> Iterator[None]:
+def log_in(buffer: io.StringIO, run: Run) -> Generator[None]:
     """The real set-up of the log, with a stderr of our own under it."""
     root, stderr = logging.getLogger(), sys.stderr
     before = list(root.handlers)
