@@ -8,7 +8,7 @@ from typing import assert_never
 from bot.domain.ids import Json
 from bot.policy.exact_secrets import ExactSecrets
 from bot.policy.placeholders import MARK, NAME, placeholder
-from bot.policy.secret_forms import forms_of
+from bot.policy.secret_forms import SHORTEST, forms_of
 from bot.policy.secret_patterns import KINDS, find_secrets, names_secret, unfinished
 
 LEARNED, NAMED, MARKED = "learned", "named", "marked"  # kinds of what no shape found
@@ -70,50 +70,11 @@ class SecretRedactor:
 
     def json(self, value: Json) -> Json:
         """The same over JSON: texts, keys, numbers, and every text under a key that names a secret."""
-        match value:
-            case str():
-                return self.text(value)
-            case None | bool():
-                return value
-            case int() | float():
-                shown = str(value)
-                clean = self.text(shown)
-                return value if clean == shown else clean
-            case Mapping():
-                return self._mapping(value)
-            case Sequence():
-                return [self.json(item) for item in value]
-            case _:
-                assert_never(value)
+        return _Document(self).clean(value)
 
-    def _mapping(self, value: Mapping[str, Json]) -> dict[str, Json]:
-        clean: dict[str, Json] = {}
-        named = value.get("name")
-        beside = isinstance(named, str) and names_secret(named)  # {"name": "DB_PASSWORD", "value": …}
-        for key, item in value.items():
-            name, number = self.text(key), 1
-            while name in clean:  # two keys that were secrets must not become one
-                number += 1
-                name = f"{self.text(key)}#{number}"
-            secret = names_secret(key) or (beside and key == "value")
-            clean[name] = self._named(item) if secret else self.json(item)
-        return clean
-
-    def _named(self, value: Json) -> Json:
-        """Everything under a key that names a secret: texts and numbers go, the shape stays."""
-        match value:
-            case None | bool() | "":
-                return value
-            case str():
-                return value if self._marks.fullmatch(value) else self.placeholder_of(value, NAMED)
-            case int() | float():
-                return self.placeholder_of(str(value), NAMED)
-            case Mapping():
-                return {self.text(key): self._named(item) for key, item in value.items()}
-            case Sequence():
-                return [self._named(item) for item in value]
-            case _:
-                assert_never(value)
+    def is_mark(self, text: str) -> bool:
+        """True for one placeholder of this redactor and nothing else."""
+        return self._marks.fullmatch(text) is not None
 
     def _known(self) -> ExactSecrets:
         exact = self._exact or ExactSecrets(dict(self._names))
@@ -129,6 +90,68 @@ class SecretRedactor:
     def _tag(self, secret: str) -> str:
         data = secret.encode("utf-8", "surrogatepass")
         return hashlib.blake2s(data, key=self._key, digest_size=2).hexdigest()
+
+
+class _Document:
+    """One JSON document on its way through. Its texts repeat (keys, types, flags): each is looked at once."""
+
+    def __init__(self, redactor: SecretRedactor) -> None:
+        self._redactor = redactor
+        self._seen: dict[str, str] = {}
+
+    def clean(self, value: Json) -> Json:
+        match value:
+            case str():
+                return self._text(value)
+            case None | bool():
+                return value
+            case int() | float():
+                shown = str(value)
+                clean = self._text(shown)
+                return value if clean == shown else clean
+            case Mapping():
+                return self._mapping(value)
+            case Sequence():
+                return [self.clean(item) for item in value]
+            case _:
+                assert_never(value)
+
+    def _text(self, text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
+        found = self._seen.get(text)
+        if found is None:
+            found = self._seen[text] = self._redactor.text(text)
+        return found
+
+    def _mapping(self, value: Mapping[str, Json]) -> dict[str, Json]:
+        clean: dict[str, Json] = {}
+        named = value.get("name")
+        beside = isinstance(named, str) and names_secret(named)  # {"name": "DB_PASSWORD", "value": …}
+        for key, item in value.items():
+            name, number = self._text(key), 1
+            while name in clean:  # two keys that were secrets must not become one
+                number += 1
+                name = f"{self._text(key)}#{number}"
+            secret = names_secret(key) or (beside and key == "value")
+            clean[name] = self._named(item) if secret else self.clean(item)
+        return clean
+
+    def _named(self, value: Json) -> Json:
+        """Everything under a key that names a secret: texts and numbers go, the shape stays."""
+        match value:
+            case None | bool() | "":
+                return value
+            case str():
+                return value if self._redactor.is_mark(value) else self._redactor.placeholder_of(value, NAMED)
+            case int() | float():
+                return self._redactor.placeholder_of(str(value), NAMED)
+            case Mapping():
+                return {self._text(key): self._named(item) for key, item in value.items()}
+            case Sequence():
+                return [self._named(item) for item in value]
+            case _:
+                assert_never(value)
 
 
 def _marks(named: Iterable[str]) -> re.Pattern[str]:
