@@ -244,9 +244,7 @@ def _composed(
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
     loop = AgentLoop(DiscreetModel(models, redactor), Answering(gate, together, titles), personas, specs, over, titles)
-    signer = signer_of(settings)
-    redactor.learn(signer.secret if signer else "")
-    limit_usd, heads = policies.limits.mission.usd, Heads(store.audit, signer)
+    limit_usd, heads = policies.limits.mission.usd, _heads(settings, store, redactor)
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn,
         audit_head=heads.now,
@@ -274,10 +272,15 @@ def _composed(
         slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s,
         clean=discreet_body(redactor),
     )  # fmt: skip
-    daily = DailyHeads(
-        heads, store.journal, store.outbox, clock, team=slack.identities.team, channel=settings.audit_channel
-    )
+    team, channel = slack.identities.team, settings.audit_channel
+    daily = DailyHeads(heads, store.journal, store.outbox, clock, team=team, channel=channel)
     return Program(store, slack, Engine(parts), gateway, daily)
+
+
+def _heads(settings: Settings, store: Store, redactor: SecretRedactor) -> Heads:
+    signer = signer_of(settings)
+    redactor.learn(signer.secret if signer else "")
+    return Heads(store.audit, signer)
 
 
 def signer_of(settings: Settings) -> Signer | None:

@@ -58,6 +58,14 @@ class Environments(Protocol):
     def strictest(self, environments: Sequence[str]) -> str: ...
 
 
+class RedactedStream(Protocol):
+    """One text in pieces; what comes back, put together, is the text without secrets."""
+
+    def feed(self, piece: str) -> str: ...
+
+    def finish(self) -> str: ...
+
+
 class Redactor(Protocol):
     """Rule 22. Applied on every way out: model, Slack, log, artifacts, audit."""
 
@@ -67,6 +75,10 @@ class Redactor(Protocol):
 
     def continued(self, before: str, text: str) -> str:
         """`text` without secrets where it goes on from `before`, which was shown: what began there goes here too."""
+        ...
+
+    def stream(self) -> RedactedStream:
+        """For a text that comes, or is looked at, in pieces."""
         ...
 
     def open_end(self, text: str) -> int:

@@ -10,9 +10,9 @@ from bot.policy.exact_secrets import ExactSecrets
 from bot.policy.placeholders import MARK, NAME, placeholder
 from bot.policy.secret_forms import SHORTEST, forms_of
 from bot.policy.secret_patterns import KINDS, find_secrets, names_secret, unfinished
+from bot.policy.streaming import Span, StreamRedactor
 
 LEARNED, NAMED, MARKED = "learned", "named", "marked"  # kinds of what no shape found
-Span = tuple[int, int, str]  # start, end, placeholder
 
 
 class SecretRedactor:
@@ -63,6 +63,10 @@ class SecretRedactor:
         return _without(
             text, [(max(0, start - base), stop - base, shown) for start, stop, shown in spans if stop > base]
         )
+
+    def stream(self) -> StreamRedactor:
+        """For one text that comes in pieces."""
+        return StreamRedactor(self.spans)
 
     def open_end(self, text: str) -> int:
         """How many characters at the end of `text` may be the beginning of a secret that goes on."""

@@ -5,10 +5,10 @@ characters, because a line can be a secret only for what stands before it (`kind
 is looked at a bounded number of times.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from bot.policy.redaction import SecretRedactor, Span
-
+Span = tuple[int, int, str]  # start, end, what stands for it
+Spans = Callable[[str], Iterable[Span]]
 HELD = 16_384
 SEEN = 4_096
 EDGE = 300  # characters kept before and behind the beginning of a secret that goes on for longer than SEEN
@@ -17,9 +17,11 @@ EDGE = 300  # characters kept before and behind the beginning of a secret that g
 class StreamRedactor:
     """`feed` pieces, then `finish`; what comes back, put together, is the stream without secrets."""
 
-    def __init__(self, redactor: SecretRedactor, *, at_least: int = SEEN) -> None:
-        """`at_least`: characters that are worth a look; 0 where people wait for every line."""
-        self._redactor = redactor
+    def __init__(self, spans: Spans, *, at_least: int = SEEN) -> None:
+        """`spans`: where secrets stand in a text. `at_least`: characters that are worth a look; 0 where people wait for
+        every line.
+        """
+        self._spans = spans
         self._at_least = at_least
         self._seen = ""  # raw, gone out already
         self._pending: list[str] = []
@@ -51,7 +53,7 @@ class StreamRedactor:
     def _out(self, whole: str, cut: int, *, last: bool = False) -> str:
         base = len(self._seen)
         text = self._seen + whole
-        spans = sorted(self._redactor.spans(text))
+        spans = sorted(self._spans(text))
         end = base + cut
         for start, stop, _ in spans:
             if base < start < end < stop and not last and stop - start <= HELD // 2:
@@ -88,9 +90,9 @@ def _kept(text: str, end: int, began: int) -> str:
     return text[max(0, began - EDGE) : head] + text[max(head, end - EDGE) : end]
 
 
-def redacted(redactor: SecretRedactor, pieces: Iterable[str]) -> Iterator[str]:
+def redacted(spans: Spans, pieces: Iterable[str]) -> Iterator[str]:
     """The same as a generator."""
-    stream = StreamRedactor(redactor)
+    stream = StreamRedactor(spans)
     for piece in pieces:
         if out := stream.feed(piece):
             yield out

@@ -38,7 +38,7 @@ async def run(*, quick: bool = False, profile: bool = False) -> Report:
     plain = seconds(lambda: [value in text for value in known.values()], times)
     whole = seconds(lambda: redactor.text(text), times)
     pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
-    stream = seconds(lambda: list(redacted(redactor, pieces)), times)
+    stream = seconds(lambda: list(redacted(redactor.spans, pieces)), times)
     plan = plan_of(5 * MEGABYTE, rng)
     data = json.dumps(plan).encode()
     document = seconds(lambda: redactor.json(plan), max(1, times // 5))

@@ -105,7 +105,7 @@ class Run:
         text = {place: "".join(self.plant(kind) for kind in kinds) for place, kinds in wanted.items()}
         redactor, model = self.house.redactor, ScriptedModel()
         output = [text.get("output", ""), text.get("chunks", ""), text.get("environment", "")]
-        output += ["".join(redacted(redactor, pieces(self.rng, text.get("file", ""))))]
+        output += ["".join(redacted(redactor.spans, pieces(self.rng, text.get("file", ""))))]
         output += [json.dumps(self.state_of(text.get("state", "")))]
         self.tool.text = "\n".join(output)
         self.tool.chunks = pieces(self.rng, text.get("chunks", ""))
