@@ -11,7 +11,7 @@ from ahocorasick_rs import AhoCorasick, MatchKind
 
 KEY = 12
 HALF = 2
-LEAST_END, LONGEST_END = 4, 400  # of a text's end that is held back because a secret may begin there
+LEAST_END, LONGEST_END = 6, 400  # of a text's end that is held back because a secret may begin there
 Match = tuple[int, int, str]  # start, end, name
 
 
