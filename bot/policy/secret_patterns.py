@@ -31,6 +31,7 @@ NAMES = (
     "access-key", "accesskey", "secret_key", "secretkey", "private_key", "privatekey", "presharedkey", "auth_key",
     "encryption_key", "accountkey", "client-key-data", "client_key_data", "certificatekey", "rediscli_auth",
 )  # fmt: skip
+ENDINGS = tuple(dict.fromkeys(name.replace("-", "_") for name in NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ def lowered(text: str) -> str:
 
 def names_secret(key: str) -> bool:
     """True for a key whose value is a secret by its name."""
-    return key.casefold().replace("-", "_").endswith(tuple(name.replace("-", "_") for name in NAMES))
+    return key.casefold().replace("-", "_").endswith(ENDINGS)
 
 
 def _assigned(text: str, at: int, end: int) -> tuple[int, int] | None:
