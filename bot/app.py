@@ -19,6 +19,7 @@ from bot.agents.health import CrewHealth
 from bot.agents.loop import AgentLoop, Over
 from bot.agents.persona import Persona, PersonaError, load_personas
 from bot.answers import Answers, Silent
+from bot.audit_heads import Heads, KeyFileError, Signer
 from bot.cards import Titles
 from bot.clock import SystemClock
 from bot.domain.ids import PersonaName
@@ -30,6 +31,7 @@ from bot.engine import Engine
 from bot.engine import Parts as EngineParts
 from bot.gate import ExecutionLedger, Gate
 from bot.gate import Parts as GateParts
+from bot.heads import DailyHeads
 from bot.immediate import Desk
 from bot.lane import LaneRules
 from bot.llm.anthropic import Anthropic
@@ -37,12 +39,13 @@ from bot.llm.models import LanguageModels
 from bot.llm.openai import OpenAi
 from bot.llm.prices import Prices, load_prices
 from bot.llm.provider import Endpoint
+from bot.outgoing import DiscreetModel, discreet_body
 from bot.policy.knowledge import Knowledge, load_knowledge
-from bot.policy.loading import Policies, load_policies, read_people
+from bot.policy.loading import Policies, load_policies, read_people, read_secrets
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
-from bot.record import broken_places, exported
+from bot.policy.secret_bindings import BoundSecrets
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
 from bot.slack.identities import SlackSettingError
@@ -68,6 +71,7 @@ class Rules:  # what the files say, read once and checked against each other
     policies: Policies
     prices: Prices
     knowledge: Knowledge
+    secrets: BoundSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,15 @@ class Program:  # the parts, put together
     slack: Connection
     engine: Engine
     gateway: Gateway
+    heads: DailyHeads
 
 
 def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
         policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
-        return Rules(policies, load_prices(settings.policies / "prices.yaml"), load_knowledge(settings.personas))
+        prices, knowledge = load_prices(settings.policies / "prices.yaml"), load_knowledge(settings.personas)
+        return Rules(policies, prices, knowledge, read_secrets(settings.policies, settings.secrets_file))
     except PolicyError as error:
         raise CannotStartError(str(error)) from error
 
@@ -105,21 +111,12 @@ def manifests(prefix: str = "") -> Mapping[str, str]:
     return slack_manifests(prefix)
 
 
-def export_audit(settings: Settings) -> int:
-    """Print every audit event as one JSON line, oldest first."""
-    return asyncio.run(_export(settings))
-
-
-def verify_audit(settings: Settings) -> int:
-    """Walk the hash chains of the audit record and of every mission log; 1 where one is broken."""
-    return asyncio.run(_verify(settings))
-
-
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncGenerator[Program]:
     """Everything put together and connected; closed in reverse order on the way out."""
     rules = read_rules(settings)
-    redactor = SecretRedactor(*settings.secrets())
+    redactor = SecretRedactor(**{**rules.secrets.values, **settings.named_secrets()})
+    redactor.learn(*rules.secrets.values.values())  # of two that share a name, one has the name
     logs.set_up(settings.log_level, redactor.text)
     for warning in rules.policies.warnings:
         LOG.warning("policy.warned", text=warning)
@@ -167,7 +164,7 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
-    tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor)}
+    tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor, rules.secrets)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
     gate = Gate(
@@ -192,16 +189,18 @@ def _composed(
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
     health = CrewHealth(store.journal, clock, titles)
     loop = AgentLoop(
-        models, Answering(gate, together, titles), personas, specs, over, titles, health, rules.knowledge.told
-    )
-    limit_usd = policies.limits.mission.usd
+        DiscreetModel(models, redactor), Answering(gate, together, titles), personas, specs, over, titles, health,
+        rules.knowledge.told,
+    )  # fmt: skip
+    limit_usd, heads = policies.limits.mission.usd, _heads(settings, store, redactor)
     turns = Turns(
-        journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn
-    )
+        journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn,
+        audit_head=heads.now,
+    )  # fmt: skip
     rules_of_lanes = LaneRules(
         journal=store.journal, approvals=store.approvals, gate=gate, people=people, environments=policies.environments,
         personas=personas, clock=clock, titles=titles, estate=settings.estate, limit_usd=limit_usd,
-        extenders=policies.limits.extenders, extend_factor=policies.limits.factor,
+        extenders=policies.limits.extenders, extend_factor=policies.limits.factor, audit_head=heads.now,
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
@@ -219,12 +218,31 @@ def _composed(
         close=closing(settings.data.resolve(), settings.blueprints / "terraform", store.locks),
     )  # fmt: skip
     gateway = Gateway(
-        slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s
-    )
-    return Program(store, slack, Engine(parts), gateway)
+        slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s,
+        clean=discreet_body(redactor),
+    )  # fmt: skip
+    team, channel = slack.identities.team, settings.audit_channel
+    daily = DailyHeads(heads, store.journal, store.outbox, clock, team=team, channel=channel)
+    return Program(store, slack, Engine(parts), gateway, daily)
 
 
-def _tools(settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor) -> tuple[Tool, ...]:
+def _heads(settings: Settings, store: Store, redactor: SecretRedactor) -> Heads:
+    signer = signer_of(settings)
+    redactor.learn(signer.secret if signer else "")
+    return Heads(store.audit, signer)
+
+
+def signer_of(settings: Settings) -> Signer | None:
+    """Who signs audit heads, where the operator gave a key. Raises CannotStartError."""
+    try:
+        return Signer(settings.audit_key) if settings.audit_key else None
+    except KeyFileError as error:
+        raise CannotStartError(str(error)) from error
+
+
+def _tools(
+    settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor, secrets: BoundSecrets
+) -> tuple[Tool, ...]:
     names = [PersonaName(path.stem) for path in sorted(settings.personas.glob("*.md")) if path.name != "README.md"]
     crew = crew_tools(
         personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
@@ -244,6 +262,7 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
         locks=store.locks,
         learn=redactor.learn,
         blocks=policies.threat.blocks,
+        secrets=secrets,
     )
     return all_tools(equipment, crew)
 
@@ -305,7 +324,7 @@ async def _serve(settings: Settings, command: str, ready_file: Path | None) -> i
 
 def _parts(program: Program, command: str, stop: asyncio.Event) -> Sequence[Coroutine[None, None, None]]:
     gateway = () if command == "worker" else (program.gateway.run(stop),)
-    return gateway if command == "gateway" else (*gateway, program.engine.run(stop))
+    return gateway if command == "gateway" else (*gateway, program.engine.run(stop), program.heads.run(stop))
 
 
 def _say_ready(ready_file: Path | None, command: str) -> None:
@@ -318,27 +337,8 @@ def _say_ready(ready_file: Path | None, command: str) -> None:
     partial.replace(ready_file)
 
 
-async def _export(settings: Settings) -> int:
-    store = await open_existing(settings)
-    try:
-        async for line in exported(store.audit):
-            sys.stdout.write(line)
-    finally:
-        await store.aclose()
-    return 0
-
-
-async def _verify(settings: Settings) -> int:
-    store = await open_existing(settings)
-    try:
-        places = await broken_places(store.audit, store.journal)
-    finally:
-        await store.aclose()
-    sys.stdout.write("".join(f"broken at {place}\n" for place in places) or "every chain holds\n")
-    return 1 if places else 0
-
-
 async def open_existing(settings: Settings) -> Store:
+    """The store of a deployment, beside its program where that runs. Raises CannotStartError."""
     try:
         return await _store(settings, join=True)
     except StoreSetupError as error:

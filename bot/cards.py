@@ -1,6 +1,6 @@
 """What the mission card and the final report show, from the state alone. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from bot.domain.contract import Criterion
@@ -10,6 +10,12 @@ from bot.mission import mark_of
 
 WATCHBILL = "watchbill"
 Titles = Callable[[str], str]
+AuditHead = Callable[[], Awaitable[str]]  # the audit record's newest head, for reports
+
+
+async def no_head() -> str:
+    """A program without an audit record to show."""
+    return ""
 
 
 def mission_card(state: Mission, titles: Titles, limit_usd: float) -> Post:
@@ -33,8 +39,8 @@ def mission_card(state: Mission, titles: Titles, limit_usd: float) -> Post:
     return Post(f"card:{state.id}", state.thread, WATCHBILL, body)
 
 
-def report(state: Mission, now: datetime, *, code: str) -> Post:
-    """The final report: what exists, the evidence, the bill."""
+def report(state: Mission, now: datetime, *, code: str, audit_head: str = "") -> Post:
+    """The final report: what exists, the evidence, the bill, and the audit record's head to hold it to."""
     lines = tuple(_line(state, criterion) for criterion in state.criteria)
     evidence = tuple(_evidence(state, criterion) for criterion in state.criteria)
     not_covered = [f"{line.number} {line.text}: not verifiable here" for line in lines if line.mark == "unverifiable"]
@@ -53,6 +59,7 @@ def report(state: Mission, now: datetime, *, code: str) -> Post:
         evidence=tuple(text for text in evidence if text),
         not_covered=tuple(not_covered),
         code=code,
+        audit_head=audit_head,
     )
     return Post(f"report:{state.id}", state.thread, WATCHBILL, body)
 

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         case "manifest":
             return _manifest(given.app)
         case "audit":
-            return _audit(given.what)
+            return _audit(given.what, given.file, given.head, given.public_key)
         case "replay":
             return _replay(given.file, as_json=given.json, explain=given.explain, html=given.html)
         case _:
@@ -56,7 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     manifest = commands.add_parser("manifest", help="Slack app manifests, ready to paste")
     manifest.add_argument("app", nargs="?", help="one app only")
     audit = commands.add_parser("audit", help="the hash-chained record")
-    audit.add_argument("what", choices=["export", "verify"])
+    audit.add_argument(
+        "what",
+        choices=["export", "verify", "head"],
+        help="export: the record as JSON lines; verify: the store's chains, or those of FILE, offline; head: the newest",
+    )
+    audit.add_argument("file", nargs="?", type=Path, metavar="FILE", help="verify: an exported record")
+    audit.add_argument("--head", action="append", default=[], metavar="COUNT:HASH", help="verify FILE: from Slack")
+    audit.add_argument("--public-key", type=Path, metavar="PEM", help="verify FILE: whose signature the heads carry")
     replay = commands.add_parser("replay", help="a recorded conversation through the router and the guards")
     replay.add_argument("file", type=Path, help='one {"i", "sender", "think", "content"} per line')
     replay.add_argument("--json", action="store_true")
@@ -112,15 +119,25 @@ def _manifest(app: str | None) -> int:
     return 0
 
 
-def _audit(what: str) -> int:
-    from bot.app import CannotStartError, export_audit, verify_audit  # noqa: PLC0415
+def _audit(what: str, file: Path | None, heads: list[str], public_key: Path | None) -> int:
+    from bot import auditing  # noqa: PLC0415
+    from bot.app import CannotStartError  # noqa: PLC0415
     from bot.log import set_up  # noqa: PLC0415
     from bot.settings import SettingsError, load  # noqa: PLC0415
 
+    if what != "verify" and file is not None:
+        print(f"audit {what} takes no file", file=sys.stderr)
+        return EXIT_UNUSABLE
+    if file is None and (heads or public_key):
+        print("--head and --public-key are for `audit verify FILE`", file=sys.stderr)
+        return EXIT_UNUSABLE
     try:
+        if file is not None:
+            return auditing.verify_file(file, heads, public_key)
         settings = load()
         set_up(settings.log_level)  # to stderr: stdout is the record's
-        return export_audit(settings) if what == "export" else verify_audit(settings)
+        commands = {"export": auditing.export_audit, "verify": auditing.verify_audit, "head": auditing.show_head}
+        return commands[what](settings)
     except (SettingsError, CannotStartError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE

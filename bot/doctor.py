@@ -58,7 +58,7 @@ async def examine(settings: Settings) -> list[Row]:
         await _look("slack", looks.look_at_slack(settings), "`python -m bot manifest`, then the tokens in .env")
     )
     rows.append(await _look("proxmox", looks.look_at_proxmox(settings), "WATCHBILL_PROXMOX_*"))
-    rows.append(_write_token(settings))
+    rows += [_write_token(settings), _audit_heads(settings)]
     models = {settings.model} if settings.model else _models(settings)
     rows.append(await _look("models", looks.look_at_models(settings, models), "keys and base URLs in .env"))
     return rows
@@ -112,6 +112,15 @@ def _models(settings: Settings) -> set[str]:
         return {persona.model for persona in looks.look_at_crew(settings).values()}
     except app.CannotStartError:
         return set()  # its own row says why
+
+
+def _audit_heads(settings: Settings) -> Row:
+    where = f"daily to {settings.audit_channel or 'the channels of the missions'} and in every report"
+    try:
+        signed = app.signer_of(settings) is not None
+    except app.CannotStartError as error:
+        return broken("audit heads", str(error), "See WATCHBILL_AUDIT_KEY")
+    return good("audit heads", f"{where}, {'signed' if signed else 'not signed (WATCHBILL_AUDIT_KEY is not set)'}")
 
 
 def _write_token(settings: Settings) -> Row:

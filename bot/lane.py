@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol, assert_never
 
 from bot.agents.persona import Persona
-from bot.cards import WATCHBILL, Titles, mission_card, report
+from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, report
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ToolResult
@@ -77,7 +77,7 @@ class LaneRules:
     def __init__(
         self, *, journal: Journal, approvals: Approvals, gate: Gate, people: People, environments: Environments,
         personas: Mapping[PersonaName, Persona], clock: Clock, titles: Titles, estate: str, limit_usd: float,
-        extenders: frozenset[Role], extend_factor: float,
+        extenders: frozenset[Role], extend_factor: float, audit_head: AuditHead = no_head,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -91,6 +91,7 @@ class LaneRules:
         self._limit_usd = limit_usd
         self._extenders = extenders
         self._extend_factor = extend_factor
+        self._audit_head = audit_head
 
     async def mission_in(self, lane: LaneKey) -> MissionId | None:
         return await self._journal.mission_of(_thread(lane))
@@ -347,7 +348,7 @@ class LaneRules:
                 for question in state.questions.values()
             ),
             Post(f"stopped:{state.id}", state.thread, WATCHBILL, notice),
-            report(over, self._clock.now(), code=f"branch missions/{state.id}"),
+            report(over, self._clock.now(), code=f"branch missions/{state.id}", audit_head=await self._audit_head()),
         )
         await self._write(visit, ids, log.StopPressed(asked.user), log.MissionEnded("stopped", text), posts=posts)
         await self._show(visit)

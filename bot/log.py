@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -21,7 +21,10 @@ WORKER_STOPPED = "worker.stopped"
 def set_up(level: str, redact: Callable[[str], str] | None = None) -> None:
     """Configure structlog and the standard library's root logger once for the process."""
     number = getattr(logging, level.upper())
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    for handler in logging.getLogger().handlers:  # libraries log there, tracebacks of forgotten tasks too
+        if type(handler) is logging.StreamHandler:  # ours; a test runner's are not
+            handler.setFormatter(_Clean(redact))
 
     def redacted(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         return event if redact is None else {key: _clean(value, redact) for key, value in event.items()}
@@ -41,6 +44,18 @@ def set_up(level: str, redact: Callable[[str], str] | None = None) -> None:
     )
 
 
+class _Clean(logging.Formatter):
+    """A library's message, and its traceback, redacted."""
+
+    def __init__(self, redact: Callable[[str], str] | None) -> None:
+        super().__init__("%(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if self._redact is None else self._redact(text)
+
+
 def logger(part: str) -> structlog.typing.FilteringBoundLogger:
     """A logger that names its part of the program."""
     return structlog.get_logger(part=part)
@@ -52,5 +67,10 @@ def _clean(value: Any, redact: Callable[[str], str]) -> Any:
             return redact(value)
         case int() | float() | bool() | None:
             return value
+        case Mapping():
+            items = cast("Mapping[object, object]", value).items()
+            return {redact(str(key)): _clean(item, redact) for key, item in items}
+        case list() | tuple():
+            return [_clean(item, redact) for item in cast("list[object]", value)]
         case _:
             return redact(str(value))

@@ -1,21 +1,21 @@
 """The hash-chained record as lines for `python -m bot audit export|verify`."""
 
-import json
 from collections.abc import AsyncIterator
 
-from bot.domain.storage import Audit, Journal
+from bot.audit_chain import line_of
+from bot.domain.storage import Audit, AuditChain, Journal
 
 PAGE = 500  # events read at once
 
 
-async def exported(audit: Audit) -> AsyncIterator[str]:
-    """Every audit event as one JSON line, oldest first."""
-    after = "0"
-    while events := await audit.read(after, PAGE):
-        for id_, at, event in events:
-            row = {"id": id_, "at": at.isoformat(), "kind": event.kind, "mission": event.mission, "who": event.who}
-            yield json.dumps({**row, "facts": event.facts}) + "\n"
-        after = events[-1][0]
+async def exported(audit: AuditChain) -> AsyncIterator[str]:
+    """Every audit event as one line of an exported record, oldest first: the stored chain itself, byte for byte."""
+    after, number, prev = "0", 0, ""
+    while rows := await audit.chain(after, PAGE):
+        for row in rows:
+            number += 1
+            yield line_of(number, row.at, prev, row.hash, row.text) + "\n"
+            after, prev = row.id, row.hash
 
 
 async def broken_places(audit: Audit, journal: Journal) -> list[str]:

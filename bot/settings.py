@@ -83,7 +83,19 @@ class Settings(BaseSettings):
     probe_targets: str = Field(
         "", description="Hosts, networks or URLs that http_probe may reach, separated by commas."
     )
+    secrets_file: Path | None = Field(
+        None, description="YAML of `secrets: {name: value}`, mode 0600, for what policies/secrets.yaml binds."
+    )
     scanner: Path | None = Field(None, description="Path of the checkov program. Empty: .cache/scanner, then PATH.")
+
+    audit_key: Path | None = Field(
+        None, description="PEM file of an Ed25519 key (`openssl genpkey -algorithm ed25519`) that signs audit heads."
+    )
+    audit_channel: str = Field(
+        "",
+        pattern=r"^([CG][A-Z0-9]+)?$",
+        description="Channel id for the audit record's daily head. Empty: the channels of the newest missions.",
+    )
 
     lease_s: float = Field(15.0, gt=0, description="A dead worker's missions move to another after this many seconds.")
     coalesce_s: float = Field(1.5, ge=0, description="Messages of one author within this time are one message.")
@@ -91,9 +103,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Of the JSON log on stderr.")
 
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value that is set, for the redactor."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+        """Every secret value that is set."""
+        return tuple(self.named_secrets().values())
+
+    def named_secrets(self) -> dict[str, str]:
+        """Every secret that is set, by its setting's name: what stands for it in texts is ‹secret:name›."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        found = {name: v.get_secret_value() for name, v in values.items() if isinstance(v, SecretStr)}
+        return {name: value for name, value in found.items() if value}
 
     def slack_tokens(self) -> dict[str, tuple[str, str]]:
         """App name → (bot token, app token), for the five apps."""

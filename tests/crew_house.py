@@ -21,6 +21,7 @@ from bot.agents.health import CrewHealth
 from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
+from bot.audit_heads import Heads
 from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Target, ToolCall, ToolResult
 from bot.domain.ids import Json, LaneKey, MissionId, PersonaName, Thread, UserId
 from bot.domain.model import Answered, ModelReply, ModelRequest, ToolSpec
@@ -350,7 +351,7 @@ class CrewHouse:
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip
-        limits = self._limits()
+        limits, heads = self._limits(), Heads(store.audit, None)
         specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
         together = frozenset(name for name, tool in tools.items() if tool.together)
 
@@ -367,12 +368,13 @@ class CrewHouse:
             self.model, Answering(gate, together, title), personas, specs, over, title, health, knowledge().told
         )
         turns = Turns(
-            journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn
-        )
+            journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn,
+            audit_head=heads.now,
+        )  # fmt: skip
         lanes = LaneRules(
             journal=store.journal, approvals=store.approvals, gate=gate, people=self.people, environments=environments,
             personas=personas, clock=self.clock, titles=title, estate="home", limit_usd=5.0,
-            extenders=limits.extenders, extend_factor=limits.factor,
+            extenders=limits.extenders, extend_factor=limits.factor, audit_head=heads.now,
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
                           clock=self.clock, titles=title, watch=Silent(), estate="home",

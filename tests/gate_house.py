@@ -77,7 +77,7 @@ class House:
         self.token = Token(THREAD.lane, 1, "w1")
         self.approvals = MemoryApprovals(self.clock, self.leases, self.token)
         self.watch = FakeWatch()
-        self.redactor = SecretRedactor(SECRET)
+        self.redactor = SecretRedactor(pve_token=SECRET)
         self.apply = FakeTool(
             "terraform_apply", durable=True, effect=CHANGE, revision=REVISION, state_pins={"serial": "3"},
             full_text="the whole plan", facts={"created": 2, "exists": ["cp1", "cp2"]}, text="Applied: 2 created",

@@ -383,7 +383,8 @@ def line_of(post: Post) -> str:
             return f"notice: {text} {detail}" + (f" [{button}]" if button else "")
         case Report():
             by = ", ".join(f"{called(user)} {count}" for user, count in post.body.approvals)
-            return f"report: {post.body.outcome} · exists {', '.join(post.body.exists)} · approvals {by} · not covered {'; '.join(post.body.not_covered)}"
+            head = f" · head {post.body.audit_head}" if post.body.audit_head else ""
+            return f"report: {post.body.outcome} · exists {', '.join(post.body.exists)} · approvals {by} · not covered {'; '.join(post.body.not_covered)}{head}"
         case Private(user, text, rows):
             table = "".join(f" | {' · '.join(row)}" for row in rows)
             return f"only {called(user)}: {text}{table}"

@@ -1,13 +1,14 @@
 """The tools of the crew. `all_tools` is the one list: a new tool is one file, one line here, and a policy."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.domain.contract import Finding
 from bot.domain.ports import Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Locks
+from bot.policy.secret_bindings import BoundSecrets
 from tools.estate import Estates, GitError
 from tools.http_probe import HttpProbe, Targets
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
@@ -55,6 +56,7 @@ class Equipment:
     locks: Locks
     learn: Callable[..., None]
     blocks: Callable[[Finding, str], bool] | None = None
+    secrets: BoundSecrets = field(default_factory=BoundSecrets)
 
 
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -87,7 +89,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         TerraformOutput(workshop),
         TerraformStateList(workshop),
         ProxmoxRead(cluster),
-        HttpProbe(Targets(equipment.probe_targets)),
+        HttpProbe(Targets(equipment.probe_targets), equipment.secrets),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

@@ -1,6 +1,7 @@
 """`http_probe`: one GET to an allow-listed target; status, time, whether the body holds a text."""
 
 import asyncio
+import base64
 import ipaddress
 import socket
 import time
@@ -15,7 +16,8 @@ from pydantic import Field
 
 from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ports import Cannot, Done, Scope, Watch
-from tools.typed import Arguments, TypedTool, answer, bind, read_effect
+from bot.policy.secret_bindings import BoundSecrets
+from tools.typed import Arguments, SecretRef, TypedTool, answer, bind, read_effect
 
 LARGEST = 256 * 1024  # bytes of a body that are looked at
 SHOWN = 2000  # characters of it that the model sees
@@ -24,6 +26,7 @@ METADATA = frozenset(
 )  # of clouds, outside the link-local range
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+NO_SECRETS = BoundSecrets()
 
 
 class ProbeArguments(Arguments):
@@ -31,6 +34,8 @@ class ProbeArguments(Arguments):
     expect_status: int = Field(200, ge=100, le=599)
     contains: str = Field("", max_length=500)
     timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
+    authorization: SecretRef | None = Field(None, description="‹secret:name› of a secret bound to this target")
+    user: str = Field("", max_length=100, pattern=r"^[^:\s]*$", description="Basic sign-in with it; empty: Bearer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,16 @@ class HttpProbe(TypedTool[ProbeArguments]):
     name = "http_probe"
     description = (
         "One HTTP GET from where the program runs, to targets that the operator listed. Says status, time and whether the "
-        "body contains a text. Redirects are shown, not followed. Not for APIs that change something."
+        "body contains a text. Redirects are shown, not followed. Not for APIs that change something. Signs in only with a "
+        "secret that the operator bound to the target."
     )
     timeout_s = 40.0
     together = True
     arguments = ProbeArguments
 
-    def __init__(self, targets: Targets) -> None:
+    def __init__(self, targets: Targets, secrets: BoundSecrets = NO_SECRETS) -> None:
         self._targets = targets
+        self._secrets = secrets
 
     async def prepare(self, call: ToolCall, arguments: ProbeArguments, scope: Scope) -> Prepared | Cannot:  # noqa: ARG002 - port
         host = urlsplit(arguments.url).hostname or ""
@@ -122,6 +129,9 @@ class HttpProbe(TypedTool[ProbeArguments]):
             listed = ", ".join(self._targets.patterns) or "none"
             return Cannot(f"{host or arguments.url} is not among the probe targets ({listed}). Probe one of those, or record "
                           "the criterion as unverifiable here.", "http_probe: WATCHBILL_PROBE_TARGETS")  # fmt: skip
+        ref = arguments.authorization
+        if ref and (refusal := self._secrets.refusal(ref.name, self.name, arguments.url)):
+            return Cannot(refusal, "policies/secrets.yaml")
         effect = read_effect("http_probe: GET", "one GET to a listed target", Target("url", arguments.url))
         return bind(call, effect, arguments)
 
@@ -138,7 +148,7 @@ class HttpProbe(TypedTool[ProbeArguments]):
             connector = aiohttp.TCPConnector(resolver=_Pinned(addresses))
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
-                session.get(arguments.url, allow_redirects=False) as reply,
+                session.get(arguments.url, allow_redirects=False, headers=self._headers(arguments)) as reply,
             ):
                 body = (await reply.content.read(LARGEST)).decode("utf-8", "replace")
                 status, location = reply.status, reply.headers.get("location", "")
@@ -146,6 +156,17 @@ class HttpProbe(TypedTool[ProbeArguments]):
             text = f"no answer from {arguments.url}: {type(error).__name__} {error}".strip()
             return answer(prepared, "failed", text, facts={"url": arguments.url, "reached": False})
         return _said(prepared, arguments, status, body, location, round((time.monotonic() - began) * 1000))
+
+    def _headers(self, arguments: ProbeArguments) -> dict[str, str]:
+        """The one place where a secret is filled in; asked for anew, so what prepare allowed is not taken on trust."""
+        if arguments.authorization is None:
+            return {}
+        value = self._secrets.value(arguments.authorization.name, self.name, arguments.url)
+        return {"Authorization": _basic(arguments.user, value) if arguments.user else f"Bearer {value}"}
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _said(prepared: Prepared, arguments: ProbeArguments, status: int, body: str, location: str, took_ms: int) -> Done:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from bot.domain.ids import Json
-from bot.policy.secret_patterns import MARK, find_secrets, names_secret
+from bot.policy.placeholders import MARK
+from bot.policy.secret_patterns import find_secrets, names_secret
 from bot.policy.terraform_marks import mask
 from tools.scan_report import INSTANCE, Found, SeveritiesFile
 

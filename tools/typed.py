@@ -1,18 +1,33 @@
 """What every tool shares: strict arguments, a schema for the model, and the plain answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Generic, Self, TypeVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from bot.domain.calls import CallClass, Effect, Prepared, ResultStatus, Target, ToolCall, ToolResult
 from bot.domain.ids import Json
 from bot.domain.ports import ArgumentError, Cannot, Done, Scope, Watch
+from bot.policy.placeholders import PLACEHOLDER, name_of, names_in, placeholder
+
+
+class SecretRef(RootModel[Annotated[str, Field(pattern=rf"^{PLACEHOLDER.pattern}$")]]):
+    """An argument typed as secret: the model writes ‹secret:name›, the tool asks BoundSecrets for the value when it
+    runs. Bindings, logs, cards and digests hold the placeholder.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.root) or ""
 
 
 class Arguments(BaseModel):
-    """Arguments as a model sends them. Unknown names are errors; types are not guessed."""
+    """Arguments as a model sends them. Unknown names are errors; types are not guessed. A secret's placeholder is
+    refused in every argument that is not a SecretRef (rule 24): it stands for a value that no file or command gets.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -20,13 +35,21 @@ class Arguments(BaseModel):
     def read(cls, arguments: Mapping[str, Json]) -> Self:
         """Raises ArgumentError that names each wrong argument and what the tool takes."""
         try:
-            return cls.model_validate(dict(arguments))
+            read = cls.model_validate(dict(arguments))
         except ValidationError as error:
             wrong = "; ".join(
                 f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}" for e in error.errors()
             )
             takes = ", ".join(cls.model_fields) or "none"
             raise ArgumentError(f"{wrong}. The arguments are: {takes}") from None
+        if loose := sorted(set(_loose_names(read))):
+            shown = ", ".join(placeholder(name) for name in loose)
+            raise ArgumentError(
+                f"{shown} stands for a secret that is not shown, and is filled in only in arguments made for secrets. "
+                "Write a variable or a reference to where the target keeps it; to change a file that holds a secret, "
+                "patch the lines around it"
+            )
+        return read
 
 
 A = TypeVar("A", bound=Arguments)
@@ -83,6 +106,23 @@ def answer(
     """A tool's result. Capping, redaction and the artifact are the gate's."""
     call = prepared.call
     return Done(ToolResult(call.id, call.tool, status, text, facts=facts or {}, changed=changed))
+
+
+def _loose_names(value: object) -> Iterator[str]:
+    """Names of secrets whose placeholders stand elsewhere than in a SecretRef."""
+    match value:
+        case SecretRef():
+            return
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _loose_names(getattr(value, name))
+        case str() | dict() | list():
+            yield from names_in(cast("Json", value))
+        case tuple():
+            for item in cast("tuple[object, ...]", value):
+                yield from _loose_names(item)
+        case _:
+            return
 
 
 def _untitled(value: Any) -> Any:

@@ -82,6 +82,7 @@ class ApprovalRequest:
     votes: tuple[Vote, ...] = ()
     approved_at: datetime | None = None
     note: str = ""  # why it ended: the denier's reason, what was superseded
+    warnings: tuple[str, ...] = ()  # the gate's own: untrusted output asked for this (rule 23)
 
     @property
     def short(self) -> str:

@@ -58,12 +58,32 @@ class Environments(Protocol):
     def strictest(self, environments: Sequence[str]) -> str: ...
 
 
+class RedactedStream(Protocol):
+    """One text in pieces; what comes back, put together, is the text without secrets."""
+
+    def feed(self, piece: str) -> str: ...
+
+    def finish(self) -> str: ...
+
+
 class Redactor(Protocol):
     """Rule 22. Applied on every way out: model, Slack, log, artifacts, audit."""
 
     def text(self, text: str) -> str: ...
 
     def json(self, value: Json) -> Json: ...
+
+    def continued(self, before: str, text: str) -> str:
+        """`text` without secrets where it goes on from `before`, which was shown: what began there goes here too."""
+        ...
+
+    def stream(self) -> RedactedStream:
+        """For a text that comes, or is looked at, in pieces."""
+        ...
+
+    def open_end(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret that goes on elsewhere."""
+        ...
 
     def learn(self, *secrets: str) -> None:
         """Exact values from now on (a secret loaded later, a value Terraform marks as sensitive)."""

@@ -127,6 +127,7 @@ class Report:
     evidence: tuple[str, ...]
     not_covered: tuple[str, ...]
     code: str
+    audit_head: str = ""  # COUNT:HASH, or COUNT:HASH:SIGNATURE, of the audit record when the report was made
     kind: Literal["report"] = "report"
 
 

@@ -266,6 +266,32 @@ class Audit(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChainedEvent:
+    """One event as it is stored: `text` is its JSON to the byte, `at` in milliseconds (as it stands there)."""
+
+    id: str
+    at: str
+    text: str
+    hash: str
+
+
+class AuditChain(Protocol):
+    """The audit record as the chain it is, for exports and heads (bot/audit_chain.py)."""
+
+    async def chain(self, after: str = ..., limit: int = ...) -> Sequence[ChainedEvent]: ...
+
+    async def head(self) -> str:
+        """`COUNT:HASH` as it stands, or "" of an empty record."""
+        ...
+
+    async def head_of_day(self, day: str) -> str:
+        """The head when `day` was first asked for, the same for everyone who asks; "" while nothing was added since
+        the last day's.
+        """
+        ...
+
+
 class TokenBudget(Protocol):
     """Tokens a minute that all agents of a deployment share per provider (rule 21)."""
 

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from bot.domain.calls import ResultStatus, ToolCall, ToolResult
 from bot.domain.ids import Json
-from bot.domain.ports import ArgumentError, Tool
+from bot.domain.ports import ArgumentError, Redactor, Tool
 from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate.parts import Parts, clean
 
 MOST = 2_000_000  # characters of one result that are kept at all
+PIECE = 262_144  # characters that are redacted in one go: some 20 ms
 T = TypeVar("T")
 
 
@@ -43,7 +44,7 @@ async def parse(tool: Tool, arguments: Mapping[str, Json]) -> Any:
 
 async def kept(parts: Parts, call: ToolCall, result: ToolResult) -> ToolResult:
     """The result as the model and the log may have it: redacted, its whole an artifact where it is long."""
-    whole = parts.redactor.text(bounded(result.text))
+    whole = bounded(await redacted(parts.redactor, result.text))
     data = whole.encode("utf-8", "replace")
     artifact, text = result.artifact, whole
     if len(whole) > parts.shown:
@@ -59,6 +60,17 @@ async def kept(parts: Parts, call: ToolCall, result: ToolResult) -> ToolResult:
         size=len(data),
         facts=clean(parts.redactor, result.facts),
     )
+
+
+async def redacted(redactor: Redactor, text: str) -> str:
+    """`text` without secrets; a long one in pieces, so that leases are renewed and STOP is heard meanwhile."""
+    if len(text) <= PIECE:
+        return redactor.text(text)
+    stream, out = redactor.stream(), list[str]()
+    for at in range(0, len(text), PIECE):
+        out.append(stream.feed(text[at : at + PIECE]))
+        await asyncio.sleep(0)
+    return "".join((*out, stream.finish()))
 
 
 def bounded(text: str) -> str:

@@ -88,11 +88,12 @@ def _line(item: Item) -> str:
 def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     effect = request.effect
     facts = [visible(note) for note in effect.notes]
+    warnings = [f"Warning: {visible(warning)}" for warning in request.warnings]
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
     if effect.undo:
         facts.append(f"Undo: {visible(effect.undo)}")
-    return tuple(facts)
+    return (*warnings, *facts)
 
 
 def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, OutcomeKind]:

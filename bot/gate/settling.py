@@ -17,6 +17,7 @@ from bot.gate.boundary import Broke, attempt, kept, parse
 from bot.gate.card import card_digest, render
 from bot.gate.endings import overtaken, result_of, told, voided
 from bot.gate.parts import Parts, request_facts
+from bot.gate.watching import Discreet
 
 GRACE_S = 120.0  # on top of the tool's own time, which the tool itself keeps
 PINS_S = 60.0
@@ -69,7 +70,7 @@ async def _execute(parts: Parts, request: ApprovalRequest, token: Token, scope: 
             parts, request, Done(result_of(request, "unknown_outcome", text)), events.EXECUTION_UNKNOWN
         )
     began = parts.clock.now()
-    step = checked.tool.run(request.prepared, checked.arguments, scope, watch)
+    step = checked.tool.run(request.prepared, checked.arguments, scope, Discreet(watch, parts.redactor))
     done = await attempt(parts, step, checked.tool.timeout_s + GRACE_S)
     seconds = (parts.clock.now() - began).total_seconds()
     if not watch.alive():
@@ -200,7 +201,7 @@ async def recover(parts: Parts, request: ApprovalRequest, scope: Scope, watch: W
         if isinstance(arguments, Broke):
             found = arguments
         else:
-            step = tool.recover(request.prepared, arguments, scope, watch)
+            step = tool.recover(request.prepared, arguments, scope, Discreet(watch, parts.redactor))
             found = await attempt(parts, step, tool.timeout_s + GRACE_S)
     except ArgumentError as error:
         found = Broke(parts.redactor.text(str(error)))

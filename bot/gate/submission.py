@@ -17,6 +17,8 @@ from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse, refused
 from bot.gate.card import card_digest, render
 from bot.gate.parts import Parts, call_facts, clean, request_facts
+from bot.gate.watching import Discreet
+from bot.policy.provenance import origins
 
 WORDS = 700  # characters of the agent's words on a card
 PREPARE_S = 60.0
@@ -118,7 +120,8 @@ async def _run(parts: Parts, ready: Ready, scope: Scope, watch: Watch, why: dict
     rule = ready.prepared.effect.rule
     facts = call_facts(call, rule=rule, arguments=_short(parts.redactor, call.arguments), **why)
     await parts.tell(events.CALL_ALLOWED, call.mission, call.persona, **facts)
-    done = await attempt(parts, tool.run(ready.prepared, ready.arguments, scope, watch), tool.timeout_s)
+    step = tool.run(ready.prepared, ready.arguments, scope, Discreet(watch, parts.redactor))
+    done = await attempt(parts, step, tool.timeout_s)
     match done:
         case Done(result, entries):
             return Ran(await kept(parts, call, result), entries)
@@ -154,7 +157,12 @@ async def _ask(
         await parts.artifacts.put(shown.full_text.encode("utf-8", "replace"), name=f"{call.tool}.txt")
     request = _request(parts, shown, digest, environment, decision, scope, words, stops)
     facts = request_facts(
-        request, call=call.id, why=request.reason, policies=list(decision.policies), card=card_digest(render(request))
+        request,
+        call=call.id,
+        why=request.reason,
+        warnings=list(request.warnings),
+        policies=list(decision.policies),
+        card=card_digest(render(request)),
     )
     await parts.tell(events.REQUEST_ASKED, mission.id, call.persona, **facts)
     stored = await parts.approvals.create(request)
@@ -227,6 +235,7 @@ def _request(
         created_at=now,
         expires_at=now + timedelta(seconds=decision.terms.expires_s),
         stops=stops,
+        warnings=tuple(parts.redactor.text(text) for text in origins(scope.mission, prepared.call, prepared.effect)),
     )
 
 

@@ -10,7 +10,8 @@ from bot.domain.guarding import Detection
 from bot.domain.ids import EntryId, PersonaName
 from bot.domain.log import Logged
 from bot.guards.guard import NOTHING, Found, Guard, seen
-from bot.policy.secret_patterns import MARK, find_secrets, names_secret
+from bot.policy.placeholders import MARK
+from bot.policy.secret_patterns import find_secrets, names_secret
 
 ENVIRONMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]{1,80})=(\S.*)$", re.MULTILINE)
 DUMP = 8  # lines NAME=value: an environment, no configuration

@@ -14,6 +14,7 @@ from bot.policy.environments import PRODUCTION, EnvironmentMap, EnvironmentsFile
 from bot.policy.limits import Limits, LimitsFile
 from bot.policy.people import PeopleFile, Roster, check_approvers
 from bot.policy.problems import PolicyError
+from bot.policy.secret_bindings import BoundSecrets, SecretsFile, SecretValues
 from bot.policy.standards import StandardsFile
 from bot.policy.threat import ThreatFile, ThreatModel
 
@@ -21,7 +22,7 @@ File = TypeVar("File", bound=BaseModel)
 
 SCHEMA = "schema.cedarschema"
 # What decides whether something may run. people.yaml is not among them: it is read again at every click.
-DECIDING = ("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "commands/*.yaml")
+DECIDING = ("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "commands/*.yaml", "secrets.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,21 @@ def load_policies(folder: Path, *, people: Path | None = None, environments: Pat
     roster = read_people(people_path)
     warnings = check_approvers(roster, authoriser.terms_in(PRODUCTION), PRODUCTION, str(people_path))
     return Policies(authoriser, known, threat, limits, standards, roster, version, warnings)
+
+
+def read_secrets(folder: Path, values: Path | None) -> BoundSecrets:
+    """secrets.yaml, and the operator's file of values where there is one. Raises PolicyError."""
+    path = folder / "secrets.yaml"
+    bindings = _read(path, SecretsFile).secrets if path.exists() else {}
+    if values is None:
+        return BoundSecrets(bindings)
+    if values.exists() and values.stat().st_mode & 0o077:
+        raise PolicyError(str(values), "", "others may read it", f"chmod 600 {values}")
+    mend = "Write `secrets:` with one `name: value` per line; a value has at least 6 characters"
+    found = _read(values, SecretValues, mend).secrets
+    if loose := sorted(found.keys() - bindings.keys()):
+        raise PolicyError(str(values), loose[0], "it is bound to nothing", "Bind it in policies/secrets.yaml")
+    return BoundSecrets(bindings, found)
 
 
 def read_people(path: Path) -> Roster:

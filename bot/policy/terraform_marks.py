@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from bot.domain.ids import Json
-from bot.policy.secret_patterns import MARK
+from bot.policy.placeholders import placeholder
 
-MARKED = f"{MARK}marked]"
+MARKED = placeholder("marked")
 # A value beside the mask that speaks of it.
 MASKS = (("before", "before_sensitive"), ("after", "after_sensitive"), ("values", "sensitive_values"))
 

@@ -1,11 +1,11 @@
 """One post to Slack: send, edit, whisper, open or upload it, with the next best thing where Slack will not take it."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bot.domain.ids import Json, Thread, UserId
-from bot.domain.posts import File, Modal, Post, Private
+from bot.domain.posts import Body, File, Modal, Post, Private
 from bot.domain.storage import Artifacts, Outbox, OutboxItem
 from bot.slack import refusals
 from bot.slack.identities import Identities, Voice
@@ -36,32 +36,43 @@ class GivenUp:
 
 
 Outcome = Delivered | GivenUp
+Clean = Callable[[Body], Body]
+
+
+def as_it_is(body: Body) -> Body:
+    """Bodies that hold no secret by the way they are made."""
+    return body
 
 
 class Delivery:
     """Stateless but for pacing. Raises RefusedError (nothing happened) and UnreachableError (look first)."""
 
-    def __init__(self, identities: Identities, outbox: Outbox, artifacts: Artifacts, pace: Pace) -> None:
+    def __init__(
+        self, identities: Identities, outbox: Outbox, artifacts: Artifacts, pace: Pace, clean: Clean = as_it_is
+    ) -> None:
+        """`clean` sees every body before it is laid out."""
         self._identities = identities
         self._outbox = outbox
         self._artifacts = artifacts
         self._pace = pace
+        self._clean = clean
 
     async def deliver(self, item: OutboxItem, *, look: bool) -> Outcome:
         """Make Slack show this version. `look`: an earlier send may have got through."""
-        body = item.post.body
+        body = self._clean(item.post.body)
+        post = replace(item.post, body=body)
         match body:
             case Modal():
-                return await self._open(item.post, body)
+                return await self._open(post, body)
             case Private():
-                return await self._whisper(item.post, body)
+                return await self._whisper(post, body)
             case File():
-                return await self._upload(item.post, body, look=look)
+                return await self._upload(post, body, look=look)
             case _:
                 laid = render(body)
                 if item.sent is not None:
-                    return await self._edit(item.post, laid, item.sent.ts)
-                return await self._post(item.post, laid, look=look)
+                    return await self._edit(post, laid, item.sent.ts)
+                return await self._post(post, laid, look=look)
 
     # messages
 

@@ -11,7 +11,7 @@ import aiohttp
 from bot.domain.ids import UserId
 from bot.domain.ports import Clock
 from bot.domain.storage import Artifacts, Inbox, Outbox
-from bot.slack.delivery import Delivery
+from bot.slack.delivery import Clean, Delivery, as_it_is
 from bot.slack.identities import Apps, Identities
 from bot.slack.ingress import Ingress, Link
 from bot.slack.outbox import Health, Sender
@@ -89,11 +89,12 @@ class Gateway:
         *,
         worker: str,
         coalesce_s: float = 1.5,
+        clean: Clean = as_it_is,
     ) -> None:
         pace = Pace(clock)
         identities = connection.identities
         self.ingress = Ingress(identities, inbox, base_url=connection.base_url, coalesce_s=coalesce_s)
-        self.sender = Sender(outbox, Delivery(identities, outbox, artifacts, pace), clock, pace, worker=worker)
+        self.sender = Sender(outbox, Delivery(identities, outbox, artifacts, pace, clean), clock, pace, worker=worker)
         self.listening = asyncio.Event()
 
     def health(self) -> GatewayHealth:

@@ -222,6 +222,8 @@ def _report(body: Report) -> list[Part]:
     lines += _listed("Not covered", body.not_covered)
     if body.code:
         lines.append(line(f"code: {body.code}"))
+    if body.audit_head:
+        lines.append(line(f"audit head: {body.audit_head}"))
     lines.append(line("Say “@Architect status” any time."))
     return [Lines(tuple(lines))]
 

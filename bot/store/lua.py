@@ -10,6 +10,7 @@ Keys:
     log:<mission> stream; mission:<mission> head, lane, thread; lanes: lane → mission; missions, running by number
     out: keys of waiting posts by order; post:<key>; ts:<channel>/<ts> → key
     stops: lane → count
+    audit: stream; audit_head: its newest hash; head:<day>, head_last what was posted of it
 """
 
 from bot.store.connection import Script

@@ -42,6 +42,8 @@ def test_rule_8_one_message_becomes_machines_with_evidence(provider: str) -> Non
     assert result["model_calls"] > 5
     assert result["prompt_tokens"] > 0
     assert result["cost_usd"] > 0
+    assert "appeared in the output of" not in text  # rule 23's warning is for what untrusted text asked for
+    assert "audit head: " in text
 
 
 def whispers(lab: Lab) -> str:

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bot.policy.redaction import EXACT, SHORTEST, SecretRedactor
+from bot.policy.redaction import SecretRedactor
+from bot.policy.secret_forms import SHORTEST
 from bot.policy.secret_patterns import NAMES, SHAPES
 
 SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=8, max_size=40)
@@ -25,7 +27,24 @@ ANCHORS = sorted(
 )
 NOISE = st.lists(
     st.sampled_from(
-        [*ANCHORS, " ", "=", ": ", '"', "'", "\\", "\n", "@", "a1B2" * 9, "[redacted:", "]", "--", "/", "$6$x$"]
+        [
+            *ANCHORS,
+            " ",
+            "=",
+            ": ",
+            '"',
+            "'",
+            "\\",
+            "\n",
+            "@",
+            "a1B2" * 9,
+            "‹secret:",
+            "›",
+            "‹secret:marked›",
+            "--",
+            "/",
+            "$6$x$",
+        ]
     )
     | st.text(max_size=12),
     max_size=30,
@@ -55,13 +74,18 @@ ENCODERS: dict[str, Callable[[str], str]] = {
     "base64 of user and password": lambda secret: _b64(f"admin:{secret}".encode()),
     "base64 within more": lambda secret: _b64(f"x{secret}yz".encode()),
     "hex": lambda secret: secret.encode().hex(),
+    "hex with colons": lambda secret: secret.encode().hex(":"),
+    "shell": shlex.quote,
+    "shell, single quotes": lambda secret: secret.replace("'", "'\\''"),
+    "shell, double quotes": lambda secret: re.sub(r'([\\"$`])', r"\\\1", secret),
+    "shell, dollar quotes": lambda secret: secret.replace("\\", "\\\\").replace("'", "\\'"),
+    "percent q": lambda secret: re.sub(r"([^\w@%+=:,./-])", r"\\\1", secret) if secret.isascii() else secret,
 }
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 @given(secret=SECRET, before=AROUND, after=AROUND)
 def test_rule_22_no_learned_secret_survives_in_any_form(name: str, secret: str, before: str, after: str) -> None:
-    assume(secret not in EXACT)
     clean = SecretRedactor(secret).text(f"{before} {ENCODERS[name](secret)} {after}")
     assert (encoded := ENCODERS[name](secret)) not in clean, encoded
     assert secret not in clean
@@ -78,7 +102,26 @@ def test_rule_22_not_in_json_values_nor_keys_nor_nested_texts(secret: str, other
 
 @given(st.integers(min_value=10**8, max_value=10**12))
 def test_rule_22_a_learned_number_is_no_number_any_more(number: int) -> None:
-    assert SecretRedactor(str(number)).json({"pin": number, "other": 1}) == {"pin": EXACT, "other": 1}
+    assert SecretRedactor(pin=str(number)).json({"pin": number, "other": 1}) == {"pin": "‹secret:pin›", "other": 1}
+
+
+@given(st.binary(min_size=60, max_size=400), st.sampled_from([64, 76]))
+def test_rule_22_base64_that_was_broken_into_lines(data: bytes, width: int) -> None:
+    secret = data.hex()
+    whole = _b64(secret.encode())
+    lines = [whole[at : at + width] for at in range(0, len(whole), width)]
+    clean = SecretRedactor(secret).text("\n".join(lines))
+    assert not [line for line in lines if len(line) >= 16 and line in clean]
+
+
+@given(st.lists(SECRET, min_size=1, max_size=4, unique=True), st.data())
+def test_rule_22_secrets_beside_and_across_each_other(secrets: list[str], data: st.DataObject) -> None:
+    """Any two that share characters where they meet: neither is left whole, nor half of it."""
+    text = data.draw(st.permutations(secrets).map("".join))
+    overlap = data.draw(st.integers(0, 6))
+    secrets.append(text[overlap : overlap + 12])
+    clean = SecretRedactor(*secrets).text(text)
+    assert not [secret for secret in secrets if len(secret) >= SHORTEST and secret in clean]
 
 
 @given(text=NOISE, secret=SECRET)
@@ -115,14 +158,17 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("unit", sorted(HOSTILE.values()))
+SAME = "a" * 3000 + "b"
+
+
+@pytest.mark.parametrize("unit", sorted({*HOSTILE.values(), "a", "a" * 2999 + "c", "ab" * 8, "secret-number-"}))
 def test_the_time_grows_with_the_length_only(unit: str) -> None:
-    """107 KB of anything takes well under 50 ms on two idle cores; the bound here leaves room for busy ones."""
+    """107 KB of anything takes well under 100 ms on two idle cores; the bound here leaves room for busy ones."""
     text = unit * (107_000 // len(unit))
-    redactor = SecretRedactor(*(f"secret-number-{number}" for number in range(20)))
+    redactor = SecretRedactor(SAME, *(f"secret-number-{number}" for number in range(20)))
     times: list[float] = []
     for _ in range(3):
         start = time.perf_counter()
         redactor.text(text)
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
+    assert min(times) < 1.5

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.audit_chain import chained, line_of
+
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = "people:\n  U0BO000001: {name: bo, roles: [approver]}\n  U0CHRIS001: {name: chris, roles: [approver]}\n"
 
@@ -60,6 +62,34 @@ def test_five_manifests_are_printed(tmp_path: Path) -> None:
 def test_a_fresh_record_holds_and_is_empty(tmp_path: Path) -> None:
     assert run(tmp_path, "audit", "verify").stdout == "every chain holds\n"
     assert run(tmp_path, "audit", "export").stdout == ""
+
+
+def test_an_exported_record_is_checked_without_settings(tmp_path: Path) -> None:
+    event = '{"kind":"request.asked"}'
+    hash_ = chained("", 1, event)
+    file = tmp_path / "record.jsonl"
+    file.write_text(line_of(1, 1, "", hash_, event) + "\n")
+    done = run(tmp_path, "audit", "verify", str(file), people="not even yaml: [")
+    text = f"every hash fits: 1 events, head 1:{hash_}\nnot checked: truncation, whole rewrite\n"
+    assert (done.returncode, done.stdout) == (0, text)
+    done = run(tmp_path, "audit", "verify", str(file), "--head", f"2:{hash_}")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1, "broken: after line 1: cut off: 1 of 2 events of a head are missing",
+    )  # fmt: skip
+    file.write_text(file.read_text().replace("asked", "Asked"))
+    done = run(tmp_path, "audit", "verify", str(file))
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1, "broken: line 1: altered: its hash is not that of its content",
+    )  # fmt: skip
+    assert run(tmp_path, "audit", "verify", str(tmp_path / "none")).returncode == 2
+    assert run(tmp_path, "audit", "verify", "--head", f"1:{hash_}").returncode == 2
+    assert run(tmp_path, "audit", "verify", str(file), "--head", "x").returncode == 2
+
+
+def test_the_head_of_an_empty_record_is_said(tmp_path: Path) -> None:
+    assert run(tmp_path, "audit", "head").stdout == "no event yet\n"
+    done = run(tmp_path, "audit", "head", WATCHBILL_AUDIT_KEY=str(tmp_path / "none.pem"))
+    assert (done.returncode, "openssl genpkey" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", [("check", "--json")])

@@ -295,7 +295,7 @@ async def test_rule_13_a_tool_that_raises_leaves_an_unknown_outcome(house: House
         "unknown_outcome",
         True,
     )
-    assert "RuntimeError: lost [redacted:exact]" in answer.result.text
+    assert "RuntimeError: lost ‹secret:pve_token›" in answer.result.text
     assert (await house.settle(request)).result == answer.result
     assert house.apply.ran == 1
 

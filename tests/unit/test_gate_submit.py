@@ -12,7 +12,7 @@ from bot.domain.contract import Finding
 from bot.domain.ids import CallId, Digest
 from bot.domain.state import CallRecord, Denial, Exchange, OpenRequest
 from bot.domain.storage import StoreUnavailableError
-from bot.gate.boundary import MOST
+from bot.gate.boundary import MOST, PIECE
 from tests.fakes import ANA, ARCHITECT, BO, BUILDER, CHRIS, NOW, QA, SENTINEL, THREAD, mission
 from tests.gate_house import CHANGE, DESTROY, REVISION, SECRET, House, reviewed, verdict
 
@@ -86,7 +86,7 @@ async def test_what_a_tool_will_not_prepare_is_refused_in_its_words(house: House
 async def test_a_tool_that_raises_before_it_ran_is_a_refusal(house: House, step: str) -> None:
     house.look.raises[step] = RuntimeError(f"boom {SECRET}")
     text = await house.refused(tool="proxmox_read")
-    assert "RuntimeError: boom [redacted:exact]" in text
+    assert "RuntimeError: boom ‹secret:pve_token›" in text
 
 
 async def test_a_read_that_raises_is_a_failed_result_and_an_event(house: House) -> None:
@@ -118,10 +118,28 @@ async def test_rule_22_results_facts_words_and_audit_are_redacted(house: House) 
     answer = await house.propose("proxmox_read", arguments={"q": SECRET})
     assert isinstance(answer, Ran)
     assert SECRET not in str(answer)
-    assert answer.result.facts == {"password": "[redacted:named]", "seen": "[redacted:exact]"}
+    assert answer.result.facts == {
+        "password": house.redactor.placeholder_of("x1", "named"), "seen": "‹secret:pve_token›",
+    }  # fmt: skip
     request = await house.held(words=f"with {SECRET}")
     assert SECRET not in request.words
     assert SECRET not in str(house.audit.events)
+
+
+@pytest.mark.parametrize("at", [PIECE - 10, PIECE * 2 - 1, MOST - 10])
+async def test_rule_22_a_very_long_result_is_redacted_in_pieces_and_before_it_is_cut(house: House, at: int) -> None:
+    line = "a line of a log\n"
+    filling = line * (at // len(line) - 1)
+    house.look.text = f"{filling}{'x' * (at - len(filling) - 1)} {SECRET} end\n{line * 40_000}"
+    answer = await house.propose("proxmox_read")
+    assert isinstance(answer, Ran)
+    assert answer.result.artifact is not None
+    stored = await house.artifacts.get(answer.result.artifact)
+    assert stored is not None
+    text = stored.decode()
+    assert SECRET[:8] not in text
+    assert text.startswith(filling)
+    assert at > MOST - 20 or "‹secret:pve_token› end" in text
 
 
 async def test_a_long_result_is_an_artifact_with_head_and_tail_for_the_model(house: House) -> None:

@@ -108,11 +108,11 @@ async def test_rule_12_one_deny_ends_it_with_the_reason_redacted(house: House) -
     request = await house.held()
     answer = await house.vote(request.id, BO, "deny", reason=f"not with {SECRET}")
     assert isinstance(answer, Counted)
-    assert (answer.request.status, answer.request.note) == ("denied", "not with [redacted:exact]")
+    assert (answer.request.status, answer.request.note) == ("denied", "not with ‹secret:pve_token›")
     assert house.audit.kinds()[-1] == "request.denied"
     late = await refusal(house, request.id, CHRIS)
     assert (late.why, late.text) == (
-        "already_decided", f"Request {request.short} is denied already: not with [redacted:exact].",
+        "already_decided", f"Request {request.short} is denied already: not with ‹secret:pve_token›.",
     )  # fmt: skip
 
 

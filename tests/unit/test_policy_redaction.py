@@ -1,8 +1,12 @@
 """What secrets look like, by example, and what is none. Every value here is made up."""
 
+import json
+import re
+
 import pytest
 
-from bot.policy.redaction import EXACT, NAMED, SecretRedactor
+from bot.policy.placeholders import MARK
+from bot.policy.redaction import SecretRedactor
 
 UUID = "12345678-90ab-cdef-1234-567890abcdef"
 LETTERS = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
@@ -78,6 +82,25 @@ SECRETS: dict[str, tuple[str, str]] = {
     "cloud-init chpasswd": ("chpasswd:\n  expire: false\n  list: |\n    root:hunter22\n    debian:hunter33\n", "hunter33"),
     "kubernetes yaml": ("kind: Secret\ndata:\n  tls.key: aHVudGVyMjI=\n  more: aHVudGVyMzM=\ntype: Opaque\n", "aHVudGVyMzM"),
     "kubernetes json": ('{"kind":"Secret","data":{"a":"aHVudGVyMjI=","b":"aHVudGVyMzM="}}', "aHVudGVyMzM"),
+    "kubeadm's own words": ("[upload-certs] Using certificate key:\n" + "0123456789abcdef" * 4, "0123456789abcdef"),
+    "kubeadm's file": ("certificateKey: " + "0123456789abcdef" * 4, "0123456789abcdef"),
+    "kubeconfig": (f"users:\n- name: a\n  user:\n    client-key-data: {LETTERS}{LETTERS}==", LETTERS),
+    "pem in base64": ("key: LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQ" + BODY, BODY),
+    "pve table": (f'│ full-tokenid │ root@pam!ci │\n│ info │ {{"privsep":"1"}} │\n│ value        │ {UUID} │', UUID),
+    "ceph": ("[client.admin]\n\tkey = AQ" + LETTERS + "==", LETTERS),
+    "netrc": ("machine git.lan login ci password hunter22", "hunter22"),
+    "curl": ("curl -fsS -u admin:hunter22 http://x", "hunter22"),
+    "mysql": ("mysqldump --single-transaction -uroot -phunter22 app", "hunter22"),
+    "redis-cli": ("redis-cli -h cache -a hunter22 ping", "hunter22"),
+    "redis.conf": ('requirepass "hunter22"', "hunter22"),
+    "unseal key": (f"Unseal Key 1: {LETTERS}", LETTERS),
+    "docker login": ('{"auths":{"r.lan":{"auth":"Y2k6aHVudGVyMjI="}}}', "Y2k6aHVudGVyMjI"),
+    "environment of a container": ("env:\n- name: DB_PASSWORD\n  value: hunter22\n", "hunter22"),
+    "environment in json": ('{"name":"DB_PASSWORD","value":"hunter22"}', "hunter22"),
+    "a line of a text in json": ('{"out": "a\\nghp_' + LETTERS + '\\nb"}', LETTERS),
+    "yaml in json": ('{"out": "kind: Secret\\ndata:\\n  a: aHVudGVyMjI=\\n"}', "aHVudGVyMjI"),
+    "json in an annotation": (r'last-applied: {\"kind\":\"Secret\",\"data\":{\"a\":\"aHVudGVyMjI=\"}}', "aHVudGVyMjI"),
+    "atlassian": ("ATATT3x" + LETTERS * 2, LETTERS),
     "a dotted capital I before": ("İİİ password=hunter22", "hunter22"),
 }  # fmt: skip
 
@@ -89,7 +112,7 @@ def test_rule_22_it_is_redacted(name: str) -> None:
     clean = redactor.text(text)
     assert secret in text
     assert secret not in clean
-    assert "[redacted:" in clean
+    assert MARK in clean
     assert redactor.text(clean) == clean
 
 
@@ -122,20 +145,20 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 
 def test_what_stands_around_a_secret_stays() -> None:
-    redactor = SecretRedactor("hunter2-exact")
-    assert redactor.text("postgres://app:p4ss@db/app") == "postgres://app:[redacted:url]@db/app"
-    assert redactor.text("a hunter2-exact b ghp_" + LETTERS + " c") == f"a {EXACT} b [redacted:github] c"
+    redactor = SecretRedactor(pve_token="hunter2-exact")
+    assert kinds(redactor.text("postgres://app:p4ss@db/app")) == "postgres://app:‹secret:url›@db/app"
+    assert kinds(redactor.text("a hunter2-exact b ghp_" + LETTERS + " c")) == "a ‹secret:pve_token› b ‹secret:github› c"
     assert redactor.text("nothing here") == "nothing here"
 
 
 def test_secrets_that_overlap_go_as_one() -> None:
     text = f"Cookie: -----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\nrest"
-    assert SecretRedactor().text(text) == "Cookie: [redacted:header]\nrest"
+    assert kinds(SecretRedactor().text(text)) == "Cookie: ‹secret:header›\nrest"
 
 
 def test_rule_22_lines_of_a_longer_secret_are_secrets() -> None:
     redactor = SecretRedactor(f"{BODY}\nshort\n{LETTERS}\n")
-    assert redactor.text(f"one {LETTERS} two short") == f"one {EXACT} two short"
+    assert kinds(redactor.text(f"one {LETTERS} two short")) == "one ‹secret:learned› two short"
     assert BODY not in redactor.text(BODY)
 
 
@@ -144,7 +167,7 @@ def test_rule_22_a_secret_that_is_learned_later_goes_as_well() -> None:
     assert redactor.text("plain-value") == "plain-value"
     redactor.learn("plain-value")
     redactor.learn("plain-value", "", "tiny")
-    assert redactor.text("plain-value tiny") == f"{EXACT} tiny"
+    assert kinds(redactor.text("plain-value tiny")) == "‹secret:learned› tiny"
 
 
 def test_the_redactor_does_not_show_what_it_knows() -> None:
@@ -152,8 +175,39 @@ def test_the_redactor_does_not_show_what_it_knows() -> None:
 
 
 def test_the_words_of_a_mark_are_no_secrets() -> None:
-    redactor = SecretRedactor("redacted", "[redacted:exact]", "plain-value")
-    assert redactor.text("plain-value was redacted") == f"{EXACT} was redacted"
+    redactor = SecretRedactor("learned", "secret", "‹secret:marked›", "plain-value")
+    once = redactor.text("plain-value was ‹secret:marked›")
+    assert kinds(once) == "‹secret:learned› was ‹secret:marked›"
+    assert redactor.text(once) == once
+
+
+def test_what_only_looks_like_a_mark_is_text() -> None:
+    """A host cannot get a secret out by writing it as if it were one that was cut already."""
+    redactor = SecretRedactor("hunter2_very_secret", pve_token="value-of-the-token")
+    assert kinds(redactor.text("‹secret:hunter2_very_secret›")) == "‹secret:‹secret:learned››"
+    assert redactor.text("‹secret:pve_token›") == "‹secret:pve_token›"
+
+
+def test_the_same_secret_has_the_same_name_whatever_it_is_found_by() -> None:
+    redactor = SecretRedactor("value-of-the-key", pve_token="value-of-the-token")
+    other = SecretRedactor("value-of-the-key", pve_token="value-of-the-token")
+    for text in ("x value-of-the-key y", "password=value-of-the-key", "dmFsdWUtb2YtdGhlLWtleQ=="):
+        assert redactor.placeholder_of("value-of-the-key") in redactor.text(text)
+        assert redactor.text(text) == other.text(text)  # another worker, the same name
+    assert redactor.json({"password": "value-of-the-token"}) == {"password": "‹secret:pve_token›"}
+    assert redactor.text("password=hunter22") == redactor.text("password=hunter22")
+    assert redactor.text("password=hunter22") != redactor.text("password=hunter33")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.7, 0.95])
+@pytest.mark.parametrize("end", ["head", "tail"])
+def test_rule_22_a_secret_that_a_tool_cut_off_is_still_seen(kept: float, end: str) -> None:
+    secret = "Zq7mRx-wT4vKpL9sBn2hYc8dFj3gXe5u"
+    size = int(len(secret) * kept)
+    piece = secret[:size] if end == "head" else secret[-size:]
+    clean = SecretRedactor(pve_token=secret).text(f"… {piece} …")
+    assert clean == "… ‹secret:pve_token› …"
+    assert SecretRedactor(pve_token=secret).text(f"… {secret[:9]} …") == f"… {secret[:9]} …"
 
 
 def test_rule_22_json_keys_that_name_secrets_hide_everything_under_them() -> None:
@@ -161,17 +215,25 @@ def test_rule_22_json_keys_that_name_secrets_hide_everything_under_them() -> Non
         "password": "x", "api-key": 12345, "user": "ana", "pin": 5, "empty_token": "", "no_token": None, "is_secret": True,
         "db_secret": {"a": ["b", 1.5, {"c": "d"}], "e": None}, "list": ["a", 2, 2.5, False, None],
     }  # fmt: skip
-    assert SecretRedactor().json(value) == {
-        "password": NAMED, "api-key": NAMED, "user": "ana", "pin": 5, "empty_token": "", "no_token": None, "is_secret": True,
-        "db_secret": {"a": [NAMED, NAMED, {"c": NAMED}], "e": None}, "list": ["a", 2, 2.5, False, None],
+    named = "‹secret:named›"
+    assert json.loads(kinds(json.dumps(SecretRedactor().json(value), ensure_ascii=False))) == {
+        "password": named, "api-key": named, "user": "ana", "pin": 5, "empty_token": "", "no_token": None, "is_secret": True,
+        "db_secret": {"a": [named, named, {"c": named}], "e": None}, "list": ["a", 2, 2.5, False, None],
     }  # fmt: skip
+    pair = {"name": "DB_PASSWORD", "value": "hunter22"}
+    assert "hunter22" not in str(SecretRedactor().json({"env": [pair, {"name": "LEVEL", "value": "info"}]}))
 
 
 def test_two_keys_that_were_secrets_stay_two() -> None:
-    assert SecretRedactor("plain-value", "other-value", "third-value").json(
-        {"plain-value": 1, "other-value": 2, "third-value": 3}
-    ) == {EXACT: 1, f"{EXACT}#2": 2, f"{EXACT}#3": 3}
+    clean = SecretRedactor(one="plain-value").json({"plain-value": 1, "706c61696e2d76616c7565": 2})
+    assert clean == {"‹secret:one›": 1, "‹secret:one›#2": 2}
 
 
 def test_numbers_that_hold_a_secret_are_no_numbers_any_more() -> None:
-    assert SecretRedactor("123456").json([99123456, 1.5, 12345]) == [EXACT, 1.5, 12345]
+    clean = SecretRedactor(pin="123456").json([99123456, 1.5, 12345])
+    assert clean == ["99‹secret:pin›", 1.5, 12345]
+
+
+def kinds(text: str) -> str:
+    """`text` with the digits of every placeholder left out."""
+    return re.sub(r"(?<=‹secret:)([a-z]+)_[0-9a-f]{4}(?=›)", r"\1", text)

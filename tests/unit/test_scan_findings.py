@@ -56,7 +56,7 @@ def rules(tmp_path: Path) -> Rules:
 
 def test_rule_22_marked_values_do_not_reach_the_scanner_but_that_they_are_set_does() -> None:
     values = values_of(plan_of(vm(initialization=[{"user_account": [{"password": "hunter2", "keys": []}]}])))
-    assert values["initialization"][0]["user_account"][0]["password"] == "[redacted:marked]"
+    assert values["initialization"][0]["user_account"][0]["password"] == "‹secret:marked›"
     assert "hunter2" not in json.dumps(values)
 
 
