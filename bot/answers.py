@@ -176,7 +176,7 @@ def _interventions(state: Mission) -> str:
     rows = [
         f"- {record.guard}, {record.how}, turn {record.turn}: {record.detail[:400]}" for record in state.interventions
     ]
-    return "\n".join([f"\n{len(rows)} interventions:", *rows[-6:]])
+    return "\n".join([f"\n{len(rows)} intervention{'s' if len(rows) > 1 else ''}:", *rows[-6:]])
 
 
 def _where(state: Mission, titles: Titles) -> str:

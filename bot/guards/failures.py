@@ -38,6 +38,7 @@ class Failure:
 
     key: str
     missing: str = ""
+    knowledge: str = ""  # the file of personas/skills/errors that knows this error
 
     @property
     def named(self) -> str:
@@ -50,10 +51,13 @@ def failure_of(result: ToolResult) -> Failure | None:
     if result.status not in FAILING:
         return None
     text = _lines(result.text)
+    signature = signature_of(text, result.tool)
     missing = next((found for pattern in MISSING if (found := pattern.search(text))), None)
     if missing:
-        return Failure(f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1])
-    return Failure(signature_of(text, result.tool).key or f"{result.tool}|{result.status}")
+        return Failure(
+            f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1], signature.knowledge or ""
+        )
+    return Failure(signature.key or f"{result.tool}|{result.status}", knowledge=signature.knowledge or "")
 
 
 def _lines(text: str) -> str:

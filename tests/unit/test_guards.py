@@ -200,6 +200,12 @@ def test_a_claim_needs_a_call() -> None:
     assert names(returned("c1", "terraform_apply"), spoke("I applied the plan.", BUILDER)) == []
     assert names(returned("c1", "plan", by=BUILDER), spoke("I have deployed it.", BUILDER)) == ["claimed_action"]
     assert names(spoke("I will apply the plan. Nothing was changed.", BUILDER)) == []
+    looked = returned("c1", "proxmox_read")
+    assert names(looked, spoke("I looked, and I applied the plan.", BUILDER)) == ["claimed_action"]
+    assert names(looked, spoke("I ran the probe.", BUILDER)) == []
+    before = (returned("c1", "terraform_apply"), spoke("Done.", BUILDER))
+    assert names(*before, spoke("As said, I have applied it.", BUILDER)) == []
+    assert names(*before, spoke("I applied it again.", BUILDER)) == ["claimed_action"]
 
 
 def test_tools_that_nobody_has() -> None:
