@@ -15,6 +15,12 @@ CLAIM = re.compile(
     r"configured|attached|uploaded|committed|pushed|provisioned|rotated|patched))\b(?! (?:by|to be)\b)",
     re.IGNORECASE,
 )
+# What an agent makes with its own words only: nothing runs for it.
+OWN_OBJECT = re.compile(
+    r".{0,30}?\b(?:created|wrote|saved|removed|patched)\b (?:\w+ ){0,3}"
+    r"(?:plan|criteria|criterion|question|task|verdict|summary|report|steps?)\b",
+    re.IGNORECASE,
+)
 EARLIER = re.compile(r"\bhave\b|['’]ve\b|\balready\b", re.IGNORECASE)
 LOOKS = re.compile(r"(?:^|_)(?:read|list|show|state|output|probe|scan|validate|env)(?:_|$)")  # tools that make nothing
 
@@ -54,6 +60,8 @@ def _claim(text: str, *, did: bool, made: bool, ever: bool) -> re.Match[str] | N
     if did and made:
         return None
     for found in CLAIM.finditer(text):
+        if OWN_OBJECT.match(text, found.start()):
+            continue
         stands = did if found[1] else made or (ever and EARLIER.search(found[0]) is not None)
         if not stands:
             return found
