@@ -22,6 +22,8 @@ BACK = re.compile(
     rf"\b(?:reply|respond|say|answer|choose|pick|select|confirm)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])",
     re.IGNORECASE | re.ASCII,
 )
+REPLY = re.compile(r"\b(?:reply|respond|choose|pick|select|say|answer|decision|choice)\b", re.IGNORECASE)
+NEAR = 300  # characters between the call to answer and the word to say
 ALONE = re.compile(
     rf"^[ \t]*(?:[-*•]|\d{{1,2}}[.)])?[ \t]*[\"“`]?({NAME})[\"”`]?[ \t]*(?:$|[—–(|]|- |or\b)", re.MULTILINE
 )
@@ -71,7 +73,8 @@ def _tokens(tail: str) -> tuple[str, ...]:
     marked = "\n".join(line for line in tail.splitlines() if "_" in line)
     if marked:
         found.update(dict.fromkeys(name for name in BACK.findall(marked) if name.isupper()))
-        found.update(dict.fromkeys(ALONE.findall(marked)))
+        asked = (one for one in ALONE.finditer(tail) if REPLY.search(tail[max(0, one.start() - NEAR) : one.start()]))
+        found.update(dict.fromkeys(one[1] for one in asked))  # else a list of settings is a menu
         for one, other in ALTERNATIVE.findall(marked):
             found.update({one: None, other: None})
     for line in tail.splitlines():

@@ -182,6 +182,7 @@ def test_menus(words: str) -> None:
         "Plan: 5 steps, Builder does 1 to 4, QA the last.",
         "Either host may go down; the other one keeps two of the three machines.",
         "TF_VAR_pm_token and OPENAI_API_KEY are unset. Set PM_USER=root@pam and PM_HOST in the file.",
+        "Set these in the environment, then confirm:\n- PM_API_URL\n- PM_API_USER — root@pam",
         "- cp1 runs\n- cp2 runs\n- cp3 waits for TCP/UDP 6443",
         "If you approve, reply APPROVED and Builder goes on.",
         "It serves HTTP/HTTPS and answers either way.",
