@@ -258,9 +258,10 @@ def _interventions(state: Mission) -> str:
     if not state.interventions:
         return ""
     rows = [
-        f"- {record.guard}, {record.how}, turn {record.turn}: {record.detail[:400]}" for record in state.interventions
+        f"- {record.guard}, {record.how}, turn {record.turn}: {record.line}\n  {record.detail[:500]}"
+        for record in state.interventions
     ]
-    return "\n".join([f"\n{len(rows)} interventions:", *rows[-6:]])
+    return "\n".join([f"\n{len(rows)} intervention{'s' if len(rows) > 1 else ''}:", *rows[-6:]])
 
 
 def _where(state: Mission, titles: Titles) -> str:

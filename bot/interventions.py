@@ -6,6 +6,7 @@ from bot.domain import log
 from bot.domain.guarding import (
     DecidedByRule,
     HumanAsked,
+    Intervention,
     InterventionRecord,
     MissionParked,
     OwnerChanged,
@@ -23,7 +24,7 @@ HANDED = frozenset({"handed_off", "noted", "returned"})  # turns that agents gav
 def intervened(state: Mission, logged: Logged, entry: log.Intervened) -> Mission:
     """The state after an intervention. Turns that agents had given each other give way to the one that it gives."""
     seen, action = entry.detection, entry.action
-    detail = action.note if isinstance(action, Told | StepRefused | DecidedByRule) else entry.line
+    detail = _detail(action) or entry.line
     record = InterventionRecord(
         seen.guard, seen.cause, action.how, seen.persona, entry.turn, state.ordinal, seen.last, entry.line, detail
     )
@@ -38,6 +39,14 @@ def intervened(state: Mission, logged: Logged, entry: log.Intervened) -> Mission
             return replace(state, wakes=(Wake(f"{logged.id}", to, note, "noted"), *rest))
         case HumanAsked() | MissionParked():
             return replace(state, wakes=tuple(wake for wake in state.wakes if wake.cause not in HANDED))
+
+
+def _detail(action: Intervention) -> str:
+    match action:
+        case Told(note) | StepRefused(note) | DecidedByRule(_, _, note) | OwnerChanged(_, note):
+            return note
+        case HumanAsked() | MissionParked():
+            return ""
 
 
 def noted(state: Mission, persona: PersonaName, note: str) -> Mission:

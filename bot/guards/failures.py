@@ -27,6 +27,36 @@ SAID_BY_SYSTEMS = re.compile(
     r"name or service not known|could not resolve host(?:name)?|certificate (?:verify failed|signed by unknown authority)",
     re.IGNORECASE,
 )
+TELLING = (
+    "rror",
+    "fail",
+    "denied",
+    "refused",
+    "cannot",
+    "not ",
+    "no such",
+    "timed",
+    "unexp",
+    "invalid",
+    "fatal",
+    "unable",
+    "lock",
+    "forbid",
+)
+ABSENT = ("no such file", "not found", "cannot access", "can't cd", "does not exist")
+SYSTEMS = (
+    "denied",
+    "connection",
+    "no route",
+    "host",
+    "40",
+    "50",
+    "permitted",
+    "not found",
+    "no space",
+    "not known",
+    "certificate",
+)
 LINE = 400  # characters
 FAILING = frozenset({"failed", "refused", "denied"})
 QUOTED = re.compile(r"[\"“`]([^\"“”`\n]{6,200})[\"”`]")
@@ -38,6 +68,7 @@ class Failure:
 
     key: str
     missing: str = ""
+    knowledge: str = ""  # the file of personas/skills/errors that knows this error
 
     @property
     def named(self) -> str:
@@ -50,10 +81,14 @@ def failure_of(result: ToolResult) -> Failure | None:
     if result.status not in FAILING:
         return None
     text = _lines(result.text)
-    missing = next((found for pattern in MISSING if (found := pattern.search(text))), None)
+    signature = signature_of(text, result.tool)
+    absent = _holding(text, ABSENT)
+    missing = next((found for pattern in MISSING if (found := pattern.search(absent))), None) if absent else None
     if missing:
-        return Failure(f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1])
-    return Failure(signature_of(text, result.tool).key or f"{result.tool}|{result.status}")
+        return Failure(
+            f"{result.tool}|missing", missing["name"].rstrip("/.").rsplit("/", 1)[-1], signature.knowledge or ""
+        )
+    return Failure(signature.key or f"{result.tool}|{result.status}", knowledge=signature.knowledge or "")
 
 
 def _lines(text: str) -> str:
@@ -61,11 +96,17 @@ def _lines(text: str) -> str:
     return "\n".join(line[:LINE] for line in seen(text).splitlines())
 
 
+def _holding(text: str, words: tuple[str, ...]) -> str:
+    """The lines that hold one of `words`: the expressions look at nothing else."""
+    return "\n".join(line for line in text.splitlines() if any(word in line.casefold() for word in words))
+
+
 def quoted_failures(text: str) -> tuple[str, ...]:
     """Identities of the error messages that a report repeats word for word."""
     text = _lines(text)
-    found = [signature_of(quote).key for quote in QUOTED.findall(text)[:24]]
-    found += [said.casefold() for said in SAID_BY_SYSTEMS.findall(text)]
+    quotes = [quote for quote in QUOTED.findall(text) if any(word in quote.casefold() for word in TELLING)]
+    found = [signature_of(quote).key for quote in quotes[:12]]
+    found += [said.casefold() for said in SAID_BY_SYSTEMS.findall(_holding(text, SYSTEMS))]
     return tuple(dict.fromkeys(key for key in found if key))[:12]
 
 

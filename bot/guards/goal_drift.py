@@ -51,6 +51,8 @@ def step(state: Goal, logged: Logged) -> tuple[Goal, Found]:
             return replace(state, planned=True, stray=()), NOTHING
         case log.EvidenceRecorded() | log.StopPressed() | log.Intervened():
             return replace(state, off=(), stray=()), NOTHING
+        case log.VerdictRecorded() | log.ApprovalEnded():
+            return replace(state, stray=()), NOTHING  # work that goes on, whatever its orders are called
         case _:
             return state, NOTHING
 
@@ -71,7 +73,7 @@ GUARD = Guard(
     "goal_drift",
     (
         log.MissionOpened, log.RequestAmended, log.HumanSaid, log.Spoke, log.HandedOff, log.Planned,
-        log.EvidenceRecorded, log.StopPressed, log.Intervened,
+        log.EvidenceRecorded, log.StopPressed, log.Intervened, log.VerdictRecorded, log.ApprovalEnded,
     ),
     Goal(),
     step,

@@ -18,6 +18,8 @@ CALL_IN_WORDS = re.compile(
     re.IGNORECASE,
 )
 SIGN = re.compile(r"_call|[Cc]alling|[Ii]nvoking|[Ee]xecuting tool|\([Cc]all|\(\{")
+SIGNS = ("_call", "alling", "nvoking", "xecuting tool", "(call", "(Call", "({")
+NUMBERED = re.compile(r"[A-Z]-\d")
 RECORD = re.compile(r"\b[A-Z]{2,10}-(?:\d{4}-)?\d{2,8}\b")
 FILED = re.compile(
     r"(?:\b(?:I|we)(?:'ve|’ve| have)?(?: also| now)? |\b(?:have|has) been (?:also )?|\b(?:is|are|was|were) (?:now |also )?(?:documented and )?)(?:attached|saved|logged|filed|recorded|documented|uploaded|posted|added|opened|raised|created|updated)\b[^.\n]{0,60}?"
@@ -73,12 +75,14 @@ def step(state: Known, logged: Logged) -> tuple[Known, Found]:
 
 
 def _spoken(state: Known, by: PersonaName, text: str, at: EntryId) -> tuple[Known, Found]:
-    lines = "\n".join(line for line in text.splitlines() if SIGN.search(line))
+    signs = any(sign in text for sign in SIGNS)
+    lines = "\n".join(line for line in text.splitlines() if SIGN.search(line)) if signs else ""
     call = CALL_IN_WORDS.search(lines) if lines else None
     if call:
         name = next(name for name in call.groups() if name)
         return state, (_found(name, by, at, f"{by} wrote a call of {name} into its words; nothing ran"),)
-    near = (text[max(0, found.start() - 160) : found.end()] for found in RECORD.finditer(text))
+    numbered = NUMBERED.search(text) is not None
+    near = (text[max(0, found.start() - 160) : found.end()] for found in (RECORD.finditer(text) if numbered else ()))
     for record in (record for words in near for record in FILED.findall(words)):
         new = record not in state.records and (record, by) not in state.claimed
         if new and record.split("-")[0] not in STANDARDS:

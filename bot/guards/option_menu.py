@@ -19,9 +19,11 @@ PICK = re.compile(
 )
 NAME = r"(?:I WILL )?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # a word of a protocol, in capitals
 BACK = re.compile(
-    rf"\b(?:reply|respond|say|answer|choose|pick|select|confirm)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])",
+    rf"\b(?:reply|respond|say|answer|choose|pick|select)\b[^.\n$=]{{0,80}}?[\"“`( ]({NAME})(?![\w=}}/.])",
     re.IGNORECASE | re.ASCII,
 )
+REPLY = re.compile(r"\b(?:reply|respond|choose|pick|select|say|answer|decision|choice)\b", re.IGNORECASE)
+NEAR = 300  # characters between the call to answer and the word to say
 ALONE = re.compile(
     rf"^[ \t]*(?:[-*•]|\d{{1,2}}[.)])?[ \t]*[\"“`]?({NAME})[\"”`]?[ \t]*(?:$|[—–(|]|- |or\b)", re.MULTILINE
 )
@@ -71,9 +73,9 @@ def _tokens(tail: str) -> tuple[str, ...]:
     marked = "\n".join(line for line in tail.splitlines() if "_" in line)
     if marked:
         found.update(dict.fromkeys(name for name in BACK.findall(marked) if name.isupper()))
-        found.update(dict.fromkeys(ALONE.findall(marked)))
-        for one, other in ALTERNATIVE.findall(marked):
-            found.update({one: None, other: None})
+        pairs = [*ALONE.finditer(tail), *ALTERNATIVE.finditer(tail)]  # names of settings, unless they are asked for
+        asked = (one for one in pairs if REPLY.search(tail[max(0, one.start() - NEAR) : one.end() + 60]))
+        found.update(dict.fromkeys(name for one in asked for name in one.groups()))
     for line in tail.splitlines():
         if "/" in line and PICK.search(line):
             found.update(dict.fromkeys(name for run in CAPITALS.findall(line) for name in run.split("/")))

@@ -67,6 +67,8 @@ def _failed(
     if error.count < THIRD:
         return state, NOTHING
     text = f"{entry.persona} ran into the same error {error.count} times: {_line(entry.result.text)}"
+    if failure.knowledge:
+        text += f" (known: skills/errors/{failure.knowledge})"
     first = error.at[1] if error.count == THIRD else logged.id  # later ones stand for themselves
     return state, (Detection("repeated_tool_error", failure.key, entry.persona, first, logged.id, text, error.tries),)
 

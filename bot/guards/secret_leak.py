@@ -70,9 +70,10 @@ def suspicious(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _secrets_in(text: str) -> Iterator[str]:
-    rows = ENVIRONMENT.findall(text)
+    rows = ENVIRONMENT.findall(text) if text.count("=") >= DUMP else []
     if len(rows) >= DUMP:
-        yield from (value.strip() for name, value in rows if names_secret(name) and not STAND_IN.match(value.strip()))
+        named = (value.strip() for name, value in rows if names_secret(name) and MARK not in value)
+        yield from (value for value in named if not STAND_IN.match(value))
     for start, end, kind in suspicious(text):
         value = text[start:end]
         if MARK in value or MARK in text[max(0, start - 12) : start] or STAND_IN.match(value):

@@ -48,6 +48,10 @@ def step(state: Private, logged: Logged) -> tuple[Private, Found]:
             return state, (Detection("think_leak", "leak", by, EntryId(cause), logged.id, text),)
         case log.Spoke(_, by, text):
             return _spoken(state, by, _names(text), logged.id)
+        case log.Planned() | log.VerdictRecorded() | log.EvidenceRecorded() | log.HandedOff() | log.Asked():
+            return _spoken(state, PersonaName(""), _names(repr(logged.entry)), logged.id)[
+                0
+            ], NOTHING  # in every context
         case log.HumanSaid(text=text) | log.MissionOpened(request=text):
             return _spoken(state, PersonaName(""), _names(text), logged.id)[0], NOTHING
         case _:
@@ -78,7 +82,10 @@ def _behind(state: Private, at: EntryId) -> Private:
 
 GUARD = Guard(
     "think_leak",
-    (log.ModelReplied, log.ToolReturned, log.TurnStarted, log.Spoke, log.HumanSaid, log.MissionOpened),
+    (
+        log.ModelReplied, log.ToolReturned, log.TurnStarted, log.Spoke, log.HumanSaid, log.MissionOpened, log.Planned,
+        log.VerdictRecorded, log.EvidenceRecorded, log.HandedOff, log.Asked,
+    ),
     Private(),
     step,
-)
+)  # fmt: skip

@@ -15,6 +15,8 @@ TOGETHER = 20  # messages: the same thing again within so many is the same episo
 POINTS = frozenset(  # each is an episode of its own
     {"option_menu", "claimed_action", "hallucinated_tool", "laundered_approval", "rate_limit_broadcast", "secret_leak"}
 )
+# The labels of recordings know an action claimed without a call as a kind of invented tool.
+PATTERNS: Mapping[GuardName, GuardName] = {"claimed_action": "hallucinated_tool"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ class Outcome:
     def contract(self) -> dict[str, object]:
         """The JSON of `python -m bot replay --json`."""
         detections = [
-            {"guard": e.guard, "start_i": self.lines[e.start].i, "end_i": self.lines[e.end].i, "message": e.text}
+            {
+                "guard": PATTERNS.get(e.guard, e.guard),
+                "start_i": self.lines[e.start].i,
+                "end_i": self.lines[e.end].i,
+                "message": e.text,
+            }
             for e in self.episodes
         ]
         return {

@@ -12,7 +12,6 @@ from bot.agents.persona import Persona
 from bot.domain import log
 from bot.domain.ids import EntryId, MissionId, PersonaName, Thread
 from bot.domain.log import Entry, Logged
-from bot.domain.model import Usage
 from bot.domain.state import Mission, Wake
 from bot.guards.secret_leak import secrets_in, suspicious
 from bot.mission import applied, goes_back_to, opened
@@ -191,11 +190,9 @@ class House:
         self.secrets_shown += any(value in shown for value in self.learned)
         to = next((name for name in mentioned(shown, by) if name != by), None)
         if to is not None:
-            self._write(log.ModelReplied(turn, by, "recorded", said.thought, "", (), "calls", Usage(0, 0), 0.0))
             self._write(log.HandedOff(turn, by, to, shown, None, f"{to}|{shown[:400]}"))
             self._write(log.TurnEnded(turn, by, "handed_off", to))
         else:
-            self._write(log.ModelReplied(turn, by, "recorded", said.thought, shown, (), "end", Usage(0, 0), 0.0))
             if shown:
                 self._write(log.Spoke(turn, by, shown))
             self._write(log.TurnEnded(turn, by, "spoke"))

@@ -91,9 +91,9 @@ def _run(*, quick: bool) -> Report:
     report.sent = report.kept = len(rows)
     if not quick:
         report.aims.append(Aim("10,000 messages, processor time", min(taken), 5, "s"))
-    if DATA.is_dir():
+    if DATA.is_dir() and not quick:
         judged(report, personas)
-    else:
+    elif not DATA.is_dir():
         report.notes.append("no ../shared/data: recall and precision are not measured")
     return report
 

@@ -182,6 +182,7 @@ def test_menus(words: str) -> None:
         "Plan: 5 steps, Builder does 1 to 4, QA the last.",
         "Either host may go down; the other one keeps two of the three machines.",
         "TF_VAR_pm_token and OPENAI_API_KEY are unset. Set PM_USER=root@pam and PM_HOST in the file.",
+        "Set these in the environment, then confirm:\n- PM_API_URL\n- PM_API_USER — root@pam",
         "- cp1 runs\n- cp2 runs\n- cp3 waits for TCP/UDP 6443",
         "If you approve, reply APPROVED and Builder goes on.",
         "It serves HTTP/HTTPS and answers either way.",
@@ -200,6 +201,13 @@ def test_a_claim_needs_a_call() -> None:
     assert names(returned("c1", "terraform_apply"), spoke("I applied the plan.", BUILDER)) == []
     assert names(returned("c1", "plan", by=BUILDER), spoke("I have deployed it.", BUILDER)) == ["claimed_action"]
     assert names(spoke("I will apply the plan. Nothing was changed.", BUILDER)) == []
+    assert names(spoke("I created a plan with 5 steps.", ARCHITECT)) == []
+    looked = returned("c1", "proxmox_read")
+    assert names(looked, spoke("I looked, and I applied the plan.", BUILDER)) == ["claimed_action"]
+    assert names(looked, spoke("I ran the probe.", BUILDER)) == []
+    before = (returned("c1", "terraform_apply"), spoke("Done.", BUILDER))
+    assert names(*before, spoke("As said, I have applied it.", BUILDER)) == []
+    assert names(*before, spoke("I applied it again.", BUILDER)) == ["claimed_action"]
 
 
 def test_tools_that_nobody_has() -> None:
@@ -232,6 +240,7 @@ def test_secrets_in_words_in_tasks_and_in_results_and_again_later() -> None:
     [
         "password = var.password", 'token = "YOUR_PM_API_TOKEN"', "secret: [redacted:exact]", "api_key = ${env.KEY}",
         "grep -----BEGIN PRIVATE KEY-----/{flag=1;next}/-----END PRIVATE KEY-----", "TF_VAR_token (present)",
+        "A=1\nB=2\nC=3\nD=4\nE=5\nF=6\nG=7\nPM_PASSWORD=[redacted:named]",
         "redis://user:pass@host", '-H "Authorization: PVEAPIToken=${ID}=${SECRET}"',
     ],
 )  # fmt: skip
@@ -252,6 +261,15 @@ def test_names_that_only_anothers_result_has_shown() -> None:
     knows = spoke("PM_ONE_A, PM_TWO_B and PM_THREE_C are set.", SENTINEL)
     assert "think_leak" in names(dump, knows)
     assert names(dump, spoke("PM_ONE_A, PM_TWO_B and PM_THREE_C are set.", BUILDER), knows) == []
+
+
+def test_what_stands_in_every_agents_context_is_no_leak() -> None:
+    scan = returned("c1", "scan", by=SENTINEL, text="CKV_PVE_1 failed\nCKV_PVE_2 failed\nCKV_PVE_3 failed")
+    words = "CKV_PVE_1, CKV_PVE_2 and CKV_PVE_3 block."
+    assert "think_leak" in names(scan, spoke(words))
+    found = tuple(Finding(str(n), f"CKV_PVE_{n}", "vm", "low", "open") for n in range(1, 4))
+    recorded = log.VerdictRecorded(Verdict("a", SENTINEL, True, (CallId("c1"),), found))
+    assert "think_leak" not in names(scan, recorded, spoke(words))
 
 
 # arguments, providers --------------------------------------------------------------------------------------------------
