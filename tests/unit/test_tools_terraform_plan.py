@@ -66,22 +66,19 @@ def test_a_machine_reads_as_people_say_it() -> None:
     assert effect.notes == ("Touches nothing that exists.",)
 
 
-EMPTY: dict[str, Any] = {}
-UNREAD: dict[str, Any] = {"disk": [{"path_in_datastore": EMPTY}]}
-NO_DISK: dict[str, Any] = {"disk": []}
-ROWS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]] = [
+EXISTING: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]] = [
     ({"disk": [{"path_in_datastore": "/dev/sda"}]}, {}, None),
     ({"disk": [{"path_in_datastore": "vm-100-disk-0"}]}, {}, None),
     ({"disk": [{"file_id": "local:iso/x.img"}]}, {}, None),
-    ({"disk": [{"size": 8}]}, {"disk": [{"path_in_datastore": True}]}, UNREAD),
+    ({"disk": [{"size": 8}]}, {"disk": [{"path_in_datastore": True}]}, {"disk": [{"path_in_datastore": {}}]}),
     ({"disk": [{"size": 8}]}, {"disk": [{"file_id": True}]}, None),
-    (EMPTY, {"disk": True}, NO_DISK),
+    ({}, {"disk": True}, {"disk": []}),
     ({"cdrom": [{"file_id": "cdrom"}]}, {}, None),
     ({"serial_device": [{"device": "/dev/ttyS0"}]}, {}, None),
 ]
 
 
-@pytest.mark.parametrize(("values", "unknown", "said"), ROWS)
+@pytest.mark.parametrize(("values", "unknown", "said"), EXISTING)
 def test_rule_15_a_machine_that_uses_an_existing_volume_touches_something(
     values: dict[str, Any], unknown: dict[str, Any], said: dict[str, Any] | None
 ) -> None:
@@ -97,7 +94,7 @@ def test_rule_15_a_machine_that_uses_an_existing_volume_touches_something(
 def test_rule_15_a_new_disk_whose_path_proxmox_chooses_touches_nothing() -> None:
     unknown = {"disk": [{"path_in_datastore": True, "size": False}]}
     one = plan(change("create", change={"after_unknown": unknown}))
-    row = {"address": "proxmox_virtual_environment_vm.a", "expressions": {"disk": [{"size": EMPTY}]}}
+    row: dict[str, Any] = {"address": "proxmox_virtual_environment_vm.a", "expressions": {"disk": [{"size": {}}]}}
     one["configuration"] = {"root_module": {"resources": [row]}}
     assert summarise(one).effect.notes == ("Touches nothing that exists.",)
 
