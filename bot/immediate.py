@@ -12,7 +12,7 @@ from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled,
 from bot.domain.people import Role
 from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
-from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox
+from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
 
@@ -68,6 +68,7 @@ class Desk:
         await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, text)))
 
     async def _vote(self, cast: VoteCast) -> None:
+        await self._adopt(cast.request, cast.reply)
         answer = await self._gate.vote(cast)
         match answer:
             case Counted(request):
@@ -84,6 +85,18 @@ class Desk:
             case _:
                 assert_never(answer)
 
+    async def _adopt(self, request: RequestId, reply: Reply) -> None:
+        """A click can be faster than the record of the message that it was made on: a card just posted, or one posted by
+        a worker that died before it wrote the ts down. What the click says of the message is that record then, once team,
+        app, channel, thread and request fit (parse.py lets through clicks on our own app's messages only).
+        """
+        stored = await self._approvals.get(request) if reply.message_ts and not reply.ephemeral else None
+        key = f"request:{request}"
+        if stored is None or _place(reply) != stored.thread or await self._outbox.sent_as(key) is not None:
+            return
+        # Which version stands there nobody knows; as the first one, every later one is still shown.
+        await self._outbox.adopt(key, Sent(reply.channel, reply.message_ts, 1))
+
     async def _refuse(self, reply: Reply, answer: NotCounted) -> None:
         """No click is ever ignored; a card that shows an older state is brought up to date as well."""
         key = f"refused:{reply.trigger or reply.message_ts}:{reply.user}"
@@ -99,6 +112,7 @@ class Desk:
         reply = asked.reply
         modal: Modal | None = None
         if asked.what in {"deny", "approve_typed", "details"}:
+            await self._adopt(RequestId(asked.subject), reply)
             request = await self._approvals.get(RequestId(asked.subject))
             refused = None
             if asked.what != "details":

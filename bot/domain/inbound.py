@@ -17,6 +17,7 @@ class Reply:
     trigger: str = ""  # opens a modal within 3 s
     app: str = ""  # app id that received the click
     message_ts: str = ""  # the message that carried the button
+    ephemeral: bool = False  # that message is for this person only: no post of the outbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def _click(press: wire.BlockActions, known: Known, app: str) -> Parsed:
     root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or ts
     thread = Thread(known.team, channel, root)
     user = UserId(press.user.id)
-    reply = Reply(known.team, channel, root, user, press.trigger_id, press.api_app_id, ts)
+    reply = Reply(known.team, channel, root, user, press.trigger_id, press.api_app_id, ts, press.container.is_ephemeral)
     once = f"click/{press.api_app_id}/{action.action_ts}/{user}/{action.action_id}/{action.value}"
     return _meaning(action, thread, reply, once)
 

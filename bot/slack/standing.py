@@ -1,14 +1,17 @@
 """What Slack says of a person: member, guest, external, deactivated or bot. The `Slack` port of the engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.domain.ids import UserId
+from bot.domain.ids import Json, UserId
 from bot.domain.ports import Clock
 from bot.slack.identities import Identities
 from bot.slack.parse import OWNER
 from bot.slack.web import RefusedError, UnreachableError, fields_of, text_of
 
 KEPT_S = 60.0
+PAUSES_S = (0.3, 1.0)  # before the second and third question: one lost answer must not turn a click away
+LONGEST_S = 3.0  # after that nobody is asked again, whatever Slack says about when to
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,8 @@ class _Told:
 
 
 class Standing:
-    """users.info, kept for a minute so that a click is judged by nearly what Slack says now. No answer is "unknown",
-    which nobody may do anything with.
+    """users.info, kept for a minute so that a click is judged by nearly what Slack says now. Where Slack does not answer,
+    it is asked again; in the end no answer is "unknown", which nobody may do anything with.
     """
 
     def __init__(self, identities: Identities, clock: Clock) -> None:
@@ -44,10 +47,8 @@ class Standing:
         return standing, shown
 
     async def _ask(self, user: UserId) -> tuple[str, str]:
-        api = self._identities.voice(OWNER).api
-        try:
-            person = fields_of(await api.call("users.info", user=user), "user")
-        except (RefusedError, UnreachableError):
+        person = await self._patiently(user)
+        if person is None:
             return "unknown", ""
         profile = fields_of(person, "profile")
         shown = text_of(profile, "display_name") or text_of(person, "real_name") or text_of(person, "name")
@@ -60,3 +61,19 @@ class Standing:
         if person.get("is_restricted") or person.get("is_ultra_restricted"):
             return "guest", shown
         return "member", shown
+
+    async def _patiently(self, user: UserId) -> Mapping[str, Json] | None:
+        """What Slack says of the person, or None: a clear no, or no answer while a person can be kept waiting."""
+        api, began = self._identities.voice(OWNER).api, self._clock.now().timestamp()
+        for pause in (*PAUSES_S, None):
+            try:
+                return fields_of(await api.call("users.info", user=user), "user")
+            except UnreachableError:
+                wait = pause
+            except RefusedError as error:
+                limited = error.error == "ratelimited" and pause is not None
+                wait = max(pause or 0.0, error.retry_after) if limited else None
+            if wait is None or self._clock.now().timestamp() - began + wait > LONGEST_S:
+                return None
+            await self._clock.sleep(wait)
+        return None

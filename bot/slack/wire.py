@@ -94,6 +94,7 @@ class Place(Wire):
     message_ts: Ts | None = None
     channel_id: ChannelId | None = None
     thread_ts: Ts | None = None
+    is_ephemeral: bool = False
 
 
 class Channel(Wire):

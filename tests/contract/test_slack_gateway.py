@@ -140,6 +140,6 @@ async def test_rule_12_standing_is_kept_for_a_minute_and_no_answer_is_unknown(la
         for _ in range(3):
             assert (await connection.standing(UserId(BO)))[0] == "member"
         assert len(await lab.calls("users.info")) == 1
-        await lab.fault("fail", method="users.info", error="http_500")
+        await lab.fault("fail", method="users.info", error="http_500", count=3)  # it is asked again, twice
         assert (await connection.standing(UserId(ANA)))[0] == "unknown"
         assert (await connection.standing(UserId(ANA)))[0] == "member"
