@@ -230,19 +230,12 @@ def _composed(
         GateParts(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
-            authoriser=policies.authoriser,
-            threat=policies.threat,
-            environments=policies.environments,
-            people=people,
-            approvals=store.approvals,
-            artifacts=store.artifacts,
-            audit=store.audit,
-            leases=store.leases,
-            redactor=redactor,
-            clock=clock,
+            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments, people=people,
+            approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
+            audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),
         )
-    )
+    )  # fmt: skip
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}

@@ -25,7 +25,8 @@ from bot.domain.storage import (
     StoreUnavailableError,
 )
 from bot.immediate import Desk
-from bot.lane import LaneRules, Visit, joined
+from bot.lane import LaneRules, Visit
+from bot.lines import joined
 from bot.mission import fold
 from bot.router import next_wake
 from bot.turn import LaneWatch, Turns

@@ -8,16 +8,17 @@ from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
 from bot.domain.calls import ToolResult
 from bot.domain.ids import RequestId, Thread, UserId
-from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
+from bot.domain.inbound import Commanded, GrantRevoked, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
 from bot.domain.people import Role
 from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
 from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
+from bot.orders import OrderedGate, Orders
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
 
 
-class VotingGate(Protocol):
+class VotingGate(OrderedGate, Protocol):
     """What the desk needs of the gate."""
 
     async def vote(self, cast: VoteCast) -> VoteAnswer: ...
@@ -41,6 +42,7 @@ class Desk:
         self._journal = journal
         self._approvals = approvals
         self._people = people
+        self._orders = Orders(gate, inbox, outbox, journal)
 
     async def serve(self, item: Immediate) -> None:
         looks = isinstance(item, Commanded) or (isinstance(item, ModalAsked) and item.what in {"details", "answer"})
@@ -55,11 +57,15 @@ class Desk:
             case StopAsked():
                 await self._stop(item)
             case Commanded():
-                answer = await self._answers.answer(item)
-                await self._outbox.put(Post(f"answer:{item.reply.trigger or item.reply.message_ts}", _place(item.reply),
-                                            WATCHBILL, answer))  # fmt: skip
+                await self._answer(item.reply, await self._orders.obey(item) or await self._answers.answer(item))
+            case GrantRevoked():
+                await self._answer(item.reply, await self._orders.revoke(item))
             case _:
                 assert_never(item)
+
+    async def _answer(self, reply: Reply, answer: Private) -> None:
+        key = f"answer:{reply.trigger or reply.message_ts}"
+        await self._outbox.put(Post(key, _place(reply), WATCHBILL, answer))
 
     async def _turn_away(self, reply: Reply) -> None:
         """Votes have the gate's own answer; everything else that is not STOP takes a role."""

@@ -1,27 +1,28 @@
 """What the holder of a lane does with each item that waits in it. Every item is consumed by the commit that answers it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
 from bot.agents.persona import Persona
-from bot.cards import WATCHBILL, Titles, mission_card, report
+from bot.cards import WATCHBILL, Titles, mission_card, reminder, report
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ToolResult
-from bot.domain.ids import InboxId, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
+from bot.domain.ids import LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.inbound import AnswerGiven, Continue, DeadlineReached, ExtendAsked, Ordered, Said, Settled, StopAsked
 from bot.domain.people import Role
 from bot.domain.ports import Clock, Environments, People, Scope, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Private, QuestionCard
 from bot.domain.state import Mission, OpenQuestion
 from bot.domain.storage import Approvals, Commit, Deadline, Journal
+from bot.lines import Ids
 from bot.mission import applied, fold
 from bot.router import addressed
+from bot.standing import Standing
 from bot.turn import LaneWatch
 
-Ids = tuple[InboxId, ...]  # the items that one answer consumes
 REARM_S = 5.0  # a deadline that came before its time, by another clock, comes again after this
 
 
@@ -57,6 +58,7 @@ class Gate(Protocol):
     async def settle(self, request: RequestId, token: Token, scope: Scope, watch: Watch) -> Settlement: ...
     async def recover(self, request: ApprovalRequest, scope: Scope, watch: Watch) -> Settlement: ...
     async def expire(self, request: RequestId) -> ApprovalRequest | None: ...
+    async def standing(self, mission: Mission) -> tuple[Standing, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
@@ -115,7 +117,19 @@ class LaneRules:
             scope = Scope(state, request.asked_by, state.turns, self._clock.now())
             settlement = await self._gate.recover(request, scope, visit.watch)
             await self._record_settlement(visit, (), settlement)
-        return await self._forgotten(visit) or bool(begun)
+        return await self._caught_up(visit) or await self._forgotten(visit) or bool(begun)
+
+    async def _caught_up(self, visit: Visit) -> bool:
+        """Grants and the freeze stand in the store: what changed there since goes into the log and on the card."""
+        state = visit.state
+        changed = await self._gate.standing(state) if state else ()
+        if not changed:
+            return False
+        opened = (one for one in changed if isinstance(one, log.GrantOpened))
+        ends = tuple(Deadline(visit.lane, "grant", one.grant, one.until) for one in opened)
+        await self._write(visit, (), *changed, deadlines=ends)
+        await self._show(visit)
+        return True
 
     # messages --------------------------------------------------------------------------------------------------------
 
@@ -275,6 +289,14 @@ class LaneRules:
             await self._close(visit, ids, question, question.options[question.default], "")
             return
         request = RequestId(due.subject)
+        if due.what == "start" and request in state.requests:
+            await self._settle(visit, ids, request)
+            return
+        if due.what == "reminder":
+            stored = await self._approvals.get(request) if request in state.requests else None
+            late = stored if stored is not None and stored.status == "pending" else None
+            await self._write(visit, ids, posts=(reminder(late, self._gate.card(late)),) if late else ())
+            return
         expired = await self._gate.expire(request) if request in state.requests else None
         if expired is None or expired.status != "expired":
             await self._write(visit, ids, deadlines=await self._rearmed(visit, request))
@@ -341,35 +363,6 @@ class LaneRules:
         mission = visit.state.id if visit.state else None
         for logged in await self._journal.commit(visit.token, mission, commit):
             visit.state = applied(visit.state, logged) if visit.state else None
-
-
-def joined(items: Sequence[tuple[InboxId, Ordered]]) -> list[tuple[Ids, Ordered]]:
-    """What waits, with the lines that one author wrote in a row as one message: they get one turn (rule 4).
-
-    A line that mentions somebody else, or changes an earlier one, stands alone.
-    """
-    found: list[tuple[Ids, Ordered]] = []
-    run: list[Said] = []
-    for id_, item in items:
-        goes_on = isinstance(item, Said) and bool(run) and all(_together(said, item) for said in run)
-        run = [*(run if goes_on else ()), item] if isinstance(item, Said) else []
-        if goes_on:
-            found[-1] = ((*found[-1][0], id_), _one(run))
-        else:
-            found.append(((id_,), item))
-    return found
-
-
-def _together(one: Said, other: Said) -> bool:
-    plain = not (one.edited or other.edited) and one.user == other.user
-    return plain and (not one.to or not other.to or one.to == other.to)
-
-
-def _one(run: Sequence[Said]) -> Said:
-    """The lines in the order in which they were written, whatever order they came in."""
-    lines = sorted(run, key=lambda said: said.ts.rjust(len(max(run, key=lambda s: len(s.ts)).ts)))
-    to = next((said.to for said in lines if said.to), ())
-    return replace(lines[0], text="\n".join(said.text for said in lines), to=to)
 
 
 def _thread(lane: LaneKey) -> Thread:

@@ -25,6 +25,7 @@ from bot.domain.state import (
     StepItem,
     Wake,
 )
+from bot.standing import stood
 
 TALK_KEPT = 20  # lines; older ones are in the log and in the digest of the context
 RESULTS_KEPT = 200
@@ -121,6 +122,8 @@ def _apply(state: Mission, logged: Logged) -> Mission:
             return _spoken(state, logged)
         case log.Asked() | log.QuestionAnswered() | log.ApprovalAsked() | log.ApprovalEnded():
             return _asked(state, logged)
+        case log.GrantOpened() | log.GrantEnded() | log.FreezeSeen():
+            return stood(state, entry)
         case (
             log.Planned()
             | log.VerdictRecorded()
@@ -374,13 +377,7 @@ def _talk(state: Mission, who: str, text: str) -> tuple[Line, ...]:
 
 def _spent(state: Mission, persona: PersonaName, more: Spend) -> Mission:
     mine = state.spend_by.get(persona, Spend())
-    return replace(state, spend=_add(state.spend, more), spend_by={**state.spend_by, persona: _add(mine, more)})
-
-
-def _add(one: Spend, other: Spend) -> Spend:
-    return Spend(
-        one.usd + other.usd, one.prompt + other.prompt, one.completion + other.completion, one.steps + other.steps
-    )
+    return replace(state, spend=state.spend.plus(more), spend_by={**state.spend_by, persona: mine.plus(more)})
 
 
 def _clocked(state: Mission, at: datetime) -> Mission:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -187,6 +188,9 @@ class PlayedTool:
 
     async def prepare(self, call: ToolCall, arguments: Any, scope: Scope) -> Prepared | Cannot:
         binding: dict[str, Json] = {"arguments": dict(call.arguments)}
+        if not self.durable and self.name in self._house.sensitive:
+            effect = Effect(CallClass.SENSITIVE_READ, "played", "it shows a secret", title=f"Read with {self.name}")
+            return Prepared(call, effect, binding)
         if not self.durable:
             return Prepared(call, Effect(CallClass.READ, "played", "it only looks"), binding)
         given = str(arguments.get("plan", ""))
@@ -297,6 +301,7 @@ class CrewHouse:
         self.findings: list[Json] = []
         self.serial = 1
         self.destroys = False
+        self.sensitive: frozenset[str] = frozenset()  # tools whose reads show a secret
         self.environment = "production"
         self.steps_most = 300
         self.tools: dict[str, PlayedTool] = {
@@ -323,7 +328,7 @@ class CrewHouse:
                 tools=tools,
                 crew={**{n: p.tools for n, p in personas.items()}, PersonaName("watchbill"): ("proxmox_read",)},
                 authoriser=rules(), threat=threat, environments=environments, people=self.people,
-                approvals=store.approvals, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
+                approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip
@@ -397,7 +402,8 @@ class CrewHouse:
                 held = await link.read("HLEN", f"{link.prefix}held")
                 due = await link.read("ZCARD", f"{link.prefix}due")
                 clicks = await link.read("XLEN", f"{link.prefix}now")
-                calm = 0 if int(held) + int(due) + int(clicks) else calm + 1
+                reached = await link.read("ZCOUNT", f"{link.prefix}deadlines", "-inf", round(time.time() * 1000))
+                calm = 0 if int(held) + int(due) + int(clicks) + int(reached) else calm + 1
                 await asyncio.sleep(0.005)
         await self.pump()
 

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from bot.agents.hold import Hold
 from bot.domain import log
-from bot.domain.approvals import Held, Ran, Refused, Submitted
+from bot.domain.approvals import ApprovalRequest, Held, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.ids import CallId, QuestionId
 from bot.domain.model import ProposedCall
@@ -42,6 +42,16 @@ def ending(state: Mission, step: StepItem) -> Outcome | None:
             return AskedHuman(QuestionId(str(record.facts.get("question", ""))))
     held = tuple(record.request for record in records if record.status == "held" and record.request)
     return Suspended(held) if held else None
+
+
+def _deadlines(request: ApprovalRequest) -> tuple[Deadline, ...]:
+    """People are reminded at half time, and it expires. What a grant covers starts at once, when the lane is free."""
+    lane = request.thread.lane
+    expiry = Deadline(lane, "request", request.id, request.expires_at)
+    if request.grant is not None:
+        return (expiry, Deadline(lane, "start", request.id, request.created_at))
+    half = request.created_at + (request.expires_at - request.created_at) / 2
+    return (expiry, Deadline(lane, "reminder", request.id, half))
 
 
 class Answering:
@@ -87,8 +97,7 @@ class Answering:
                 title = effect.title or call.tool
                 asked = log.ApprovalAsked(request.id, CallId(call.id), hold.persona, request.digest, effect.cls, title)
                 fresh = () if request.id in hold.state.requests else (asked,)
-                expiry = Deadline(request.thread.lane, "request", request.id, request.expires_at)
-                await hold.record(returned, *fresh, deadlines=(expiry,))
+                await hold.record(returned, *fresh, deadlines=_deadlines(request))
 
     def _told(
         self, hold: Hold, step: StepItem, entries: Iterable[log.Entry]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from bot.domain.calls import Effect, Prepared, ToolResult
+from bot.domain.grants import Grant
 from bot.domain.ids import Digest, PersonaName, RequestId, Thread, UserId
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Terms:
     expires_s: int
     exclude_requesters: bool
     typed_names: tuple[str, ...] = ()  # what the approver has to type (destroy in production), empty: nothing
+    grant_s: int = 0  # for how long approvers may let the same call run again; 0: not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Vote:
     ballot: Ballot
     reason: str
     at: datetime
+    grant: bool = False  # an approval of the same call again, for as long as the terms say
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class ApprovalRequest:
     votes: tuple[Vote, ...] = ()
     approved_at: datetime | None = None
     note: str = ""  # why it ended: the denier's reason, what was superseded
+    scope: str = ""  # digest of what a grant given with it covers, "" where its policies allow none
+    grant: RequestId | None = None  # the grant under which it was approved, where nobody was asked
 
     @property
     def short(self) -> str:
@@ -127,9 +132,10 @@ Submitted = Ran | Refused | Held
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The vote counts; `request.status` says whether it is now decided."""
+    """The vote counts; `request.status` says whether it is now decided, `grant` what was let run again with it."""
 
     request: ApprovalRequest
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,7 @@ class NotCounted:
 
     why: Literal[
         "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-        "wrong_place", "typed_wrong", "cancelled",
+        "wrong_place", "typed_wrong", "cancelled", "frozen",
     ]  # fmt: skip
     text: str
     request: ApprovalRequest | None = None

@@ -43,7 +43,17 @@ class VoteCast:
     reason: str
     typed: str
     reply: Reply
+    grant: bool = False  # approve, and the same call again for a while
     kind: Literal["vote_cast"] = "vote_cast"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRevoked:
+    """Somebody pressed Revoke on a mission card. `grant` is the id of the request that it came from."""
+
+    grant: RequestId
+    reply: Reply
+    kind: Literal["grant_revoked"] = "grant_revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +115,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReached:
-    """`subject` is a request id or a question id."""
+    """`subject` is a question id, or the id of a request: it expires, waits for people since half its time, starts
+    under a grant; or the id of a grant that ends.
+    """
 
     lane: LaneKey
-    what: Literal["request", "question", "start"]
+    what: Literal["request", "question", "start", "reminder", "grant"]
     subject: str
     kind: Literal["deadline_reached"] = "deadline_reached"
 
@@ -123,7 +135,7 @@ class Continue:
 
 
 # At once, in any worker, without the lane's lease; at least once, so their effects are idempotent.
-Immediate = VoteCast | ModalAsked | StopAsked | Commanded
+Immediate = VoteCast | ModalAsked | StopAsked | Commanded | GrantRevoked
 # In order, by the one holder of the lane's lease.
 Ordered = Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue | StopAsked
 Inbound = Immediate | Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue

@@ -7,6 +7,7 @@ from typing import Literal
 from bot.domain.approvals import RequestStatus
 from bot.domain.calls import CallClass, ToolResult
 from bot.domain.contract import Criterion, Evidence, PlanStep, Verdict
+from bot.domain.grants import GrantStatus
 from bot.domain.ids import (
     CallId,
     Digest,
@@ -184,6 +185,33 @@ class ApprovalEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantOpened:
+    """The approvers of a request let the same call run again until `until`."""
+
+    grant: RequestId
+    title: str
+    by: tuple[UserId, ...]
+    until: datetime
+    kind: Literal["grant_opened"] = "grant_opened"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantEnded:
+    grant: RequestId
+    how: GrantStatus
+    note: str
+    kind: Literal["grant_ended"] = "grant_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeSeen:
+    """The mission learned that changes are frozen, in words; "" where they run again."""
+
+    words: str
+    kind: Literal["freeze_seen"] = "freeze_seen"
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictRecorded:
     verdict: Verdict
     kind: Literal["verdict_recorded"] = "verdict_recorded"
@@ -276,6 +304,9 @@ Entry = (
     | QuestionAnswered
     | ApprovalAsked
     | ApprovalEnded
+    | GrantOpened
+    | GrantEnded
+    | FreezeSeen
     | VerdictRecorded
     | EvidenceRecorded
     | CriterionWaived

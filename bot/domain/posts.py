@@ -21,6 +21,14 @@ class CriterionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantLine:
+    grant: RequestId
+    title: str
+    by: tuple[UserId, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MissionCard:
     mission: str
     title: str  # "Mission 7"
@@ -34,6 +42,8 @@ class MissionCard:
     ended: bool
     buttons: tuple[Literal["details", "stop", "extend"], ...]
     note: str = ""
+    frozen: str = ""  # words where all changes are frozen
+    grants: tuple[GrantLine, ...] = ()  # each has a Revoke button
     kind: Literal["mission_card"] = "mission_card"
 
 
@@ -96,6 +106,7 @@ class ApprovalCard:
     words_by: str
     words: str
     typed: str
+    grant_s: int = 0  # Approve may hold for so long
     outcome: str = ""
     outcome_kind: Literal["", "good", "bad", "neutral"] = ""
     kind: Literal["approval_card"] = "approval_card"
@@ -109,6 +120,7 @@ class Notice:
     detail: str = ""
     button: Literal["", "extend"] = ""
     mission: str = ""
+    mention: tuple[UserId, ...] = ()  # people named at the end of the text
     kind: Literal["notice"] = "notice"
 
 

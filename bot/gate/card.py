@@ -58,6 +58,7 @@ def render(
         words_by=request.asked_by.capitalize(),
         words=visible(request.words),
         typed=visible(" ".join(terms.typed_names)),
+        grant_s=terms.grant_s if request.scope and request.status == "pending" else 0,
         outcome=outcome,
         outcome_kind=kind,
     )
@@ -103,13 +104,14 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
 def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, OutcomeKind]:
     """The first word is what became of it; the renderer adds who decided."""
     note = visible(request.note)
+    under = f" · under grant {request.grant[:4]}" if request.grant else ""
     match request.status:
         case "pending":
             return "", ""
         case "approved":
-            return "Approved · starts now", "good"
+            return f"Approved{under} · starts now", "good"
         case "executing":
-            return "Approved · runs", "neutral"
+            return f"Approved{under} · runs", "neutral"
         case "done":
             return _done(result)
         case "unknown_outcome":

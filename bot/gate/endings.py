@@ -11,6 +11,7 @@ from bot.domain.storage import StaleTokenError
 from bot.gate import events
 from bot.gate.boundary import refused
 from bot.gate.card import card_digest, render
+from bot.gate.granting import end_all
 from bot.gate.parts import Parts, request_facts
 
 Ending = Literal["expired", "cancelled", "superseded"]
@@ -63,9 +64,10 @@ async def expire(parts: Parts, request_id: RequestId) -> ApprovalRequest | None:
 
 
 async def cancel_all(parts: Parts, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]:
-    """STOP: every open request and every approval that was not started yet is void (rule 5)."""
+    """STOP: every open request, every approval that was not started yet and every grant is void (rule 5)."""
     waiting = await parts.approvals.pending(thread)
     ended = [await void(parts, request, "cancelled", why) for request in waiting]
+    await end_all(parts, thread, "stopped", why)
     return tuple(request for request in ended if request is not None)
 
 

@@ -8,7 +8,7 @@ from bot.domain.calls import Effect, Prepared, ToolCall
 from bot.domain.ids import Json, PersonaName
 from bot.domain.ports import Clock, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
-from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Leases
+from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Grants, Leases, Switch
 from bot.gate.ledger import ExecutionLedger
 from bot.policy.authorise import Authoriser, Facts
 from bot.policy.threat import ThreatModel
@@ -27,6 +27,8 @@ class Parts:
     environments: Environments
     people: People
     approvals: Approvals
+    grants: Grants
+    switch: Switch
     artifacts: Artifacts
     audit: Audit
     leases: Leases

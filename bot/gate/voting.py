@@ -7,8 +7,9 @@ from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, Vot
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.inbound import VoteCast
 from bot.domain.people import Human
-from bot.gate import events
+from bot.gate import events, granting
 from bot.gate.card import card_digest, render
+from bot.gate.freezing import frozen_for
 from bot.gate.parts import Parts, request_facts
 
 STANDINGS = {
@@ -34,7 +35,8 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     facts = request_facts(request, ballot=cast.ballot, reason=reason, card=card_digest(render(request)))
     await parts.tell(events.VOTE_CAST, request.prepared.call.mission, reply.user, **facts)
     now = parts.clock.now()
-    counted = await parts.approvals.vote(request.id, Vote(reply.user, cast.ballot, reason, now), now)
+    again = cast.grant and cast.ballot == "approve" and bool(request.scope)
+    counted = await parts.approvals.vote(request.id, Vote(reply.user, cast.ballot, reason, now, again), now)
     if isinstance(counted, NotCounted):
         stored = await parts.approvals.get(cast.request)
         return await _refuse(parts, cast, _again(counted, stored or request))
@@ -43,7 +45,7 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     )
     facts = request_facts(counted, status=counted.status, votes=len(counted.votes), card=card_digest(render(counted)))
     await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
-    return Counted(counted)
+    return Counted(counted, await granting.opened(parts, counted))
 
 
 async def may_vote(parts: Parts, request: RequestId, user: UserId, place: Thread) -> NotCounted | None:
@@ -75,6 +77,9 @@ async def _check(
     if ballot == "approve" and user not in able:
         text = "You asked for this, so someone else has to approve it"
         return NotCounted("is_requester", text + await _names(parts, able), request, able)
+    if ballot == "approve" and (frozen := await frozen_for(parts, request.effect.cls)):
+        text = f"Not counted: {frozen}. The request waits; press again when an admin has lifted it."
+        return NotCounted("frozen", text, request)
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.approvals import Allowed, Decision, Denied, NeedsApproval, Terms
 from bot.domain.calls import CallClass
+from bot.domain.grants import GRANTABLE
 from bot.domain.ids import Json, MissionId, PersonaName
 from bot.policy.cedar import CedarPolicies, Uid
 from bot.policy.problems import PolicyError
@@ -112,6 +113,8 @@ class Authoriser:
 
         It is authorised alone, with the facts unknown, for each such class and each persona and tool it could mean.
         """
+        if rule.ask is not None and rule.ask.grant_s:
+            self._check_grant(rule)
         if rule.effect == "forbid" or rule.ask is not None:
             return
         for cls in ASKING:
@@ -121,6 +124,15 @@ class Authoriser:
                     wrong = f"it may permit {PLURALS[cls]} and says nothing about approval"
                     mend = 'Add @quorum, @approvers and @expires, or limit it to action == Action::"read"'
                     raise PolicyError(rule.name, "", wrong, mend)
+
+    def _check_grant(self, rule: Rule) -> None:
+        """Nothing that destroys, and nothing that is not understood, is let through twice on one approval."""
+        for cls in ASKING:
+            for persona, tool in self._pairs() if cls not in GRANTABLE else ():
+                if self._cedar.may_permit(rule.name, Uid("Persona", persona), Uid("Action", cls), Uid("Tool", tool)):
+                    wrong = f"it may permit {PLURALS[cls]}, which no grant covers"
+                    mend = 'Limit it to action == Action::"change" or Action::"sensitive-read", or remove @grant'
+                    raise PolicyError(rule.name, "@grant", wrong, mend)
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
         """Every persona and tool that a policy names, and one of each that none names."""
@@ -139,6 +151,7 @@ def strictest(asks: Sequence[Ask], names: Sequence[str]) -> Terms:
         expires_s=min(ask.expires_s for ask in asks),
         exclude_requesters=any(ask.exclude_requesters for ask in asks),
         typed_names=shown if typed else (),
+        grant_s=min(ask.grant_s for ask in asks),
     )
 
 

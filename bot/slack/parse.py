@@ -12,6 +12,7 @@ from bot.domain.inbound import (
     AnswerGiven,
     Commanded,
     ExtendAsked,
+    GrantRevoked,
     Immediate,
     ModalAsked,
     Ordered,
@@ -195,8 +196,11 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
     if answer:
         return InOrder(thread.lane, AnswerGiven(QuestionId(value), "", int(answer[1]), reply))
     match action.action_id:
-        case "approve":
-            return Urgent(VoteCast(RequestId(value), "approve", "", "", reply), once)
+        case "approve" | "approve_grant":
+            again = action.action_id == "approve_grant"
+            return Urgent(VoteCast(RequestId(value), "approve", "", "", reply, again), once)
+        case "revoke":
+            return Urgent(GrantRevoked(RequestId(value), reply), once)
         case "approve_typed" | "deny":
             return Urgent(ModalAsked(action.action_id, value, reply), once)
         case "answer_text":

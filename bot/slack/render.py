@@ -7,6 +7,7 @@ from bot.domain.posts import (
     ApprovalCard,
     CriterionLine,
     File,
+    GrantLine,
     MissionCard,
     Modal,
     Notice,
@@ -19,10 +20,11 @@ from bot.domain.posts import (
 from bot.slack import markup
 from bot.slack.layout import Button, Buttons, Code, Laid, Lines, Message, Part, lay, lay_one
 from bot.slack.render_approval import approval_parts
-from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, visible
+from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, people, visible
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
 LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
+MOST_GRANTS = 8  # lines and buttons; more live grants than that are ended by STOP, or by their time
 MOST_IN_VIEW = 30  # sections; Slack takes 100 blocks and 250 kB of a view
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
 
@@ -107,7 +109,7 @@ def _speech(body: Speech) -> Laid:
 
 
 def _notice(body: Notice) -> list[Part]:
-    first = line(bold(body.text) if body.detail else body.text)
+    first = line(bold(body.text) if body.detail else body.text, *(people(body.mention) if body.mention else ()))
     parts: list[Part] = [Lines((first, *_texts(body.detail)))]
     if body.button:
         parts.append(Buttons((Button("Extend", body.button, body.mission, "primary"),)))
@@ -152,9 +154,19 @@ def _mission(body: MissionCard) -> list[Part]:
     lines.append(line(f"{cut(body.state, 300)} · spent ${body.spent_usd:.2f} of ${body.limit_usd:.2f}"))
     if body.note:
         lines.append(line(cut(body.note, 500)))
+    if body.frozen:
+        lines.append(line(bold("Frozen"), f" · {cut(body.frozen, 400)}"))
+    lines += [_grant(one) for one in body.grants[:MOST_GRANTS]]
     parts: list[Part] = [Lines(tuple(lines))]
     row = tuple(_mission_button(name, body.mission) for name in body.buttons)
+    row += tuple(Button(f"Revoke {one.grant[:4]}", "revoke", one.grant, "danger") for one in body.grants[:MOST_GRANTS])
     return [*parts, Buttons(row)] if row else parts
+
+
+def _grant(one: GrantLine) -> Line:
+    return line(
+        f"Grant {one.grant[:4]} · {cut(one.title, 200)} runs again until ", Moment(one.until), " · by ", *people(one.by)
+    )
 
 
 def _mission_button(name: str, mission: str) -> Button:

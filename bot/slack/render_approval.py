@@ -24,21 +24,34 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
     if card.why:
         lines.append(line(f"Why you are asked: {cut(card.why, 500)}"))
     lines += [_proof(card, file_name), _voting(card)]
+    if card.grant_s:
+        span = _span(card.grant_s)
+        lines.append(
+            line(
+                f"“Approve for {span}” lets exactly this call run again for {span} without asking; Revoke and STOP end that"
+            )
+        )
     parts: list[Part] = [Lines(tuple(lines))]
     if card.words:
         by = f"{card.words_by}'s words, not verified: " if card.words_by else "the agent's words, not verified: "
         parts.append(Quote((line(Text(by, italic=True), Text(cut(f"“{card.words}”", 700), italic=True)),)))
     approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
+    again = (Button(f"Approve for {_span(card.grant_s)}", "approve_grant", card.request),) if card.grant_s else ()
     return [
         *parts,
         Buttons(
             (
                 Button(*approve, card.request, "primary"),
+                *again,
                 Button("Deny…", "deny", card.request, "danger"),
                 Button("Details", "request_details", card.request),
             )
         ),
     ]
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
 
 
 def _ended(card: ApprovalCard) -> list[Part]:

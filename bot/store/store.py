@@ -10,6 +10,7 @@ from bot.store.budget import RedisBudget
 from bot.store.connection import Link, connect
 from bot.store.errors import AlreadyRunningError
 from bot.store.folder import Folder
+from bot.store.grants import RedisGrants, RedisSwitch
 from bot.store.inbox import RECLAIM_S, RedisInbox
 from bot.store.journal import RedisJournal
 from bot.store.leases import RedisLeases
@@ -27,6 +28,8 @@ class Store:
     leases: RedisLeases
     outbox: RedisOutbox
     approvals: RedisApprovals
+    grants: RedisGrants
+    switch: RedisSwitch
     artifacts: RedisArtifacts
     audit: RedisAudit
     budget: RedisBudget
@@ -84,6 +87,8 @@ def over(link: Link, server: EmbeddedServer | None = None, reclaim_s: float = RE
         leases=RedisLeases(link),
         outbox=RedisOutbox(link),
         approvals=RedisApprovals(link),
+        grants=RedisGrants(link),
+        switch=RedisSwitch(link),
         artifacts=RedisArtifacts(link),
         audit=RedisAudit(link),
         budget=RedisBudget(link),

@@ -119,7 +119,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     gate = Gate(
         GateParts(
             tools=tools, crew=crew, authoriser=policies.authoriser, threat=policies.threat,
-            environments=policies.environments, people=people, approvals=store.approvals, artifacts=store.artifacts,
+            environments=policies.environments, people=people, approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(folder / "executions"),
         )

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from bot.domain.ids import QuestionId, RequestId, Thread, UserId
-from bot.domain.inbound import AnswerGiven, Commanded, ExtendAsked, Immediate, ModalAsked, Reply, StopAsked, VoteCast
+from bot.domain.inbound import (
+    AnswerGiven,
+    Commanded,
+    ExtendAsked,
+    GrantRevoked,
+    Immediate,
+    ModalAsked,
+    Reply,
+    StopAsked,
+    VoteCast,
+)
 from bot.slack.mentions import Crew
 from bot.slack.parse import Dropped, InOrder, Known, Urgent, Why, parse
 
@@ -42,6 +52,8 @@ def click(action_id: str, value: str = "a7f3", **fields: Any) -> dict[str, Any]:
     ("action_id", "item"),
     [
         ("approve", VoteCast(REQUEST, "approve", "", "", REPLY)),
+        ("approve_grant", VoteCast(REQUEST, "approve", "", "", REPLY, grant=True)),
+        ("revoke", GrantRevoked(REQUEST, REPLY)),
         ("deny", ModalAsked("deny", "a7f3", REPLY)),
         ("approve_typed", ModalAsked("approve_typed", "a7f3", REPLY)),
         ("request_details", ModalAsked("details", "a7f3", REPLY)),

@@ -12,6 +12,7 @@ from bot.domain.ids import ArtifactId, QuestionId, RequestId, UserId
 from bot.domain.posts import (
     ApprovalCard,
     CriterionLine,
+    GrantLine,
     MissionCard,
     Modal,
     Notice,
@@ -239,3 +240,29 @@ def test_invisible_characters_count_as_what_is_shown() -> None:
         assert not find_problems(list(message.blocks), "message")
         assert "\u200b" not in message.text
         assert "\\u200B" in message.text
+
+
+def test_a_card_that_may_be_granted_says_for_how_long_and_has_the_button() -> None:
+    (message,) = render(replace(CARD, grant_s=3600)).messages
+    assert "Approve for 1 h" in str(message.blocks)
+    assert "Revoke and STOP end that" in message.text
+    assert "approve_grant" in str(message.blocks)
+    assert "approve_grant" not in str(render(CARD).messages[0].blocks)
+    assert "Approve for 30 min" in str(render(replace(CARD, grant_s=1800)).messages[0].blocks)
+
+
+def test_a_mission_card_shows_its_grants_with_revoke_and_a_freeze() -> None:
+    grants = tuple(GrantLine(RequestId(f"{n:04x}" * 8), f"Read {n}", (BO,), UNTIL) for n in range(12))
+    card = MissionCard("7", "Mission 7", ANA, "lab", "Turn: Builder", (), (), 0.0, 5.0, False, ("details", "stop"), "",
+                       "changes are frozen by chris", grants)  # fmt: skip
+    (message,) = render(card).messages
+    shown = str(message.blocks)
+    assert shown.count("'action_id': 'revoke'") == 8
+    assert "Revoke 0001" in shown
+    assert "changes are frozen by chris" in message.text
+    assert message.text.count("runs again until") == 8
+
+
+def test_a_reminder_names_who_may_decide() -> None:
+    (message,) = render(Notice("Request a7f3 waits. Who may decide: ", mention=(BO,))).messages
+    assert f"<@{BO}>" in message.text
