@@ -8,7 +8,17 @@ from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
 from bot.domain.calls import ToolResult
 from bot.domain.ids import RequestId, Thread, UserId
-from bot.domain.inbound import Commanded, GrantRevoked, Immediate, ModalAsked, Reply, Settled, StopAsked, VoteCast
+from bot.domain.inbound import (
+    Commanded,
+    Continue,
+    GrantRevoked,
+    Immediate,
+    ModalAsked,
+    Reply,
+    Settled,
+    StopAsked,
+    VoteCast,
+)
 from bot.domain.people import Role
 from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
@@ -23,6 +33,8 @@ class VotingGate(OrderedGate, Protocol):
 
     async def vote(self, cast: VoteCast) -> VoteAnswer: ...
     async def may_vote(self, request: RequestId, user: UserId, place: Thread) -> NotCounted | None: ...
+    async def void_outdated(self) -> tuple[ApprovalRequest, ...]: ...
+    async def outdated_grants(self) -> tuple[Thread, ...]: ...
     async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
@@ -63,6 +75,17 @@ class Desk:
             case _:
                 assert_never(item)
 
+    async def catch_up(self) -> None:
+        """At a worker's start: what waits under other policies than this worker's is void, with a word to each thread."""
+        for request in await self._gate.void_outdated():
+            lane, title = request.thread.lane, request.effect.title or request.prepared.call.tool
+            text = f"Request {request.short} is void: {request.note}. Nothing ran: {title}. The agent may ask again."
+            card = Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request))
+            await self._outbox.put(card, Post(f"outdated:{request.id}", request.thread, WATCHBILL, Notice(text)))
+            await self._inbox.put(lane, Settled(lane, request.id))
+        for thread in await self._gate.outdated_grants():
+            await self._inbox.put(thread.lane, Continue(thread.lane, "its grants are of other policies"))
+
     async def _answer(self, reply: Reply, answer: Private) -> None:
         key = f"answer:{reply.trigger or reply.message_ts}"
         await self._outbox.put(Post(key, _place(reply), WATCHBILL, answer))
@@ -85,7 +108,7 @@ class Desk:
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
             case NotCounted(_, _, request):
                 await self._refuse(cast.reply, answer)
-                if request is not None and request.status in {"approved", "denied"}:
+                if request is not None and request.status in {"approved", "denied", "superseded"}:
                     # Where a worker died between counting the vote and telling the lane, this is the vote once more.
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
             case _:

@@ -254,10 +254,10 @@ class PlayedTool:
 
 
 @cache
-def rules() -> Authoriser:
+def rules(version: str = "v1") -> Authoriser:
     policies = ROOT / "policies"
     files = {f"policies/{path.name}": path.read_text() for path in policies.glob("*.cedar")}
-    return Authoriser((policies / "schema.cedarschema").read_text(), files, "v1")
+    return Authoriser((policies / "schema.cedarschema").read_text(), files, version)
 
 
 @cache
@@ -301,6 +301,7 @@ class CrewHouse:
         self.findings: list[Json] = []
         self.serial = 1
         self.destroys = False
+        self.policy_version = "v1"
         self.sensitive: frozenset[str] = frozenset()  # tools whose reads show a secret
         self.environment = "production"
         self.steps_most = 300
@@ -327,7 +328,7 @@ class CrewHouse:
             GateParts(
                 tools=tools,
                 crew={**{n: p.tools for n, p in personas.items()}, PersonaName("watchbill"): ("proxmox_read",)},
-                authoriser=rules(), threat=threat, environments=environments, people=self.people,
+                authoriser=rules(self.policy_version), threat=threat, environments=environments, people=self.people,
                 approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )

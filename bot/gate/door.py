@@ -64,6 +64,15 @@ class Gate:
         """What the mission's log does not say yet of its grants and of a freeze. Ends the grants that are due."""
         return await granting.changes(self._parts, mission)
 
+    async def void_outdated(self) -> tuple[ApprovalRequest, ...]:
+        """End every request that waits under other policies than today's. Returns those that this ended."""
+        return await endings.void_outdated(self._parts)
+
+    async def outdated_grants(self) -> tuple[Thread, ...]:
+        """Threads with a grant of other policies than today's: their lanes end it."""
+        version = self._parts.authoriser.version
+        return tuple(one.thread for one in await self._parts.grants.of() if one.policy_version != version)
+
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
         """The card as it should look now, from the stored request only (rule 15)."""
         return render(request, who_may=voting.who_may(self._parts, request), result=result)

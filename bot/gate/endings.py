@@ -71,6 +71,17 @@ async def cancel_all(parts: Parts, thread: Thread, why: str) -> tuple[ApprovalRe
     return tuple(request for request in ended if request is not None)
 
 
+OUTDATED = "the policies changed since it was asked"
+
+
+async def void_outdated(parts: Parts) -> tuple[ApprovalRequest, ...]:
+    """Whatever waits for people under other policies than today's is void: what they would sign is decided anew."""
+    version = parts.authoriser.version
+    waiting = [one for one in await parts.approvals.pending() if one.policy_version != version]
+    ended = [await void(parts, request, "superseded", OUTDATED) for request in waiting]
+    return tuple(request for request in ended if request is not None)
+
+
 def told(request: ApprovalRequest) -> ToolResult:
     """What the agent hears of a request that did not run."""
     note = f" ({request.note})" if request.note else ""

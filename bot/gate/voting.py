@@ -9,6 +9,7 @@ from bot.domain.inbound import VoteCast
 from bot.domain.people import Human
 from bot.gate import events, granting
 from bot.gate.card import card_digest, render
+from bot.gate.endings import OUTDATED, void
 from bot.gate.freezing import frozen_for
 from bot.gate.parts import Parts, request_facts
 
@@ -68,6 +69,9 @@ async def _check(
         return NotCounted("wrong_place", "This button does not belong to a request of this thread. Nothing changed.")
     if ended := _ended(request):
         return ended
+    if request.policy_version != parts.authoriser.version:
+        void_now = await void(parts, request, "superseded", OUTDATED)
+        return _ended(void_now or await parts.approvals.get(request.id) or request) or _unknown()
     if parts.clock.now() >= request.expires_at:
         return NotCounted("expired", _expired(request), request)
     human = await parts.people.human(user)
