@@ -140,7 +140,7 @@ class Desk:
     async def _modal(self, asked: ModalAsked) -> None:
         reply = asked.reply
         modal: Modal | None = None
-        if asked.what in {"deny", "approve_typed", "details"}:
+        if asked.what in {"deny", "approve_typed", "narrow", "details"}:
             await self._adopt(RequestId(asked.subject), reply)
             request = await self._approvals.get(RequestId(asked.subject))
             refused = None
@@ -191,6 +191,13 @@ def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:
     if what == "deny":
         text = f"{title}. The reason goes to the agent, who may not try the same again."
         return Modal(trigger, "deny", request.id, f"Deny {request.short}", text, "Reason", "Deny")
+    if what == "narrow":
+        names = "\n".join(request.names)
+        text = (
+            f"{title}. Names that are to be left out of it, divided by spaces. The agent plans again without them and asks "
+            f"anew, with votes at zero; nothing can be added.\n\n{names}"
+        )
+        return Modal(trigger, "narrow", request.id, f"Narrow {request.short}", text, "Leave out", "Leave out")
     if what == "approve_typed":
         names = " ".join(request.terms.typed_names)
         text = f"{title}. Type {names} to approve."

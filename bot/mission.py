@@ -147,7 +147,7 @@ def _heard(state: Mission, logged: Logged) -> Mission:
     match logged.entry:
         case log.RequestAmended(by, text):
             wake = Wake(f"{logged.id}", PersonaName("architect"), f"Amendment: {text}", "said", frozenset({by}))
-            state = replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake))
+            state = replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake), left_out=())
             return _moved_on(state, Line(by, f"(amends the request) {text}"))
         case log.HumanSaid(by, text, to, _):
             wake = Wake(f"{logged.id}", to, text, "said", frozenset({by}))
@@ -292,7 +292,8 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
             state = replace(state, approved=state.approved + 1, approvals_by=by)
         case "denied":
             denial = Denial(asked.digest, entry.reason, entry.by)
-            state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial))
+            left_out = tuple(dict.fromkeys((*state.left_out, *entry.left_out)))
+            state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial), left_out=left_out)
         case _:
             pass
     sees_it = not text and state.turn is not None and state.turn.persona == asked.by  # it goes on after a crash

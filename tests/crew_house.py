@@ -201,8 +201,8 @@ class PlayedTool:
         effect = Effect(
             CallClass.DESTROY if destroys else CallClass.CHANGE, "played", "it changes machines",
             title="Destroy cp1" if destroys else f"Apply plan {known[0][:12]}", targets=(Target("node", "pve1"),),
-            items=(Item("delete" if destroys else "create", "cp1", "2 CPU", "pve1"),), create=int(not destroys),
-            destroy=int(destroys),
+            items=tuple(Item("delete" if destroys else "create", name, "2 CPU", "pve1") for name in self._house.names),
+            create=int(not destroys), destroy=int(destroys),
         )  # fmt: skip
         pins = {"serial": str(self._house.serial)}
         return Prepared(call, effect, binding, pins=pins, revision=known[0])
@@ -301,6 +301,7 @@ class CrewHouse:
         self.findings: list[Json] = []
         self.serial = 1
         self.destroys = False
+        self.names: tuple[str, ...] = ("cp1",)
         self.policy_version = "v1"
         self.sensitive: frozenset[str] = frozenset()  # tools whose reads show a secret
         self.environment = "production"

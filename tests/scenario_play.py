@@ -97,8 +97,8 @@ class Step(Strict):
     """One thing that somebody does. `by` is a name of people; `thread` "new" begins another thread."""
 
     say: str | None = None
-    click: Literal["approve", "approve_grant", "deny"] | None = None
-    form: Literal["deny", "approve_typed", "details", "answer"] | None = None
+    click: Literal["approve", "approve_grant", "deny", "narrow"] | None = None
+    form: Literal["deny", "approve_typed", "narrow", "details", "answer"] | None = None
     answer: str | int | None = None
     press: Literal["stop", "clear", "extend", "revoke"] | None = None
     command: str | None = None
@@ -125,6 +125,7 @@ class Scenario(Strict):
     environment: str = "production"
     steps_most: int = 300
     destroys: bool = False
+    names: list[str] = ["cp1"]  # what a plan makes
     sensitive: list[str] = []  # tools whose reads show a secret
     findings: list[dict[str, str]] = []
     model: dict[Literal["architect", "builder", "sentinel", "qa"], list[Answer]] = {}
@@ -163,6 +164,7 @@ class Player:
         self.house.environment = scenario.environment
         self.house.steps_most = scenario.steps_most
         self.house.destroys = scenario.destroys
+        self.house.names = tuple(scenario.names)
         self.house.sensitive = frozenset(scenario.sensitive)
         self.house.findings = [dict(finding) for finding in scenario.findings]
         for name, plays in scenario.tools.items():
@@ -250,9 +252,9 @@ class Player:
         if step.say is not None:
             await self.say(step, user)
         if step.click is not None:
-            ballot = "deny" if step.click == "deny" else "approve"
-            again = step.click == "approve_grant"
-            cast = VoteCast(self.request(), ballot, step.reason, step.typed, self.reply(user), again)
+            ballot = "deny" if step.click in {"deny", "narrow"} else "approve"
+            again, less = step.click == "approve_grant", tuple(step.text.split())
+            cast = VoteCast(self.request(), ballot, step.reason, step.typed, self.reply(user), again, less)
             await inbox.put_immediate(cast, once=f"click {self.clicks}")
         if step.form is not None:
             subject = self.question() if step.form == "answer" else self.request()
@@ -380,7 +382,9 @@ def line_of(post: Post) -> str:
             body = post.body
             voters = ", ".join(called(user) for user in body.voters)
             who = ", ".join(called(user) for user in body.who_may)
-            state = body.outcome or f"waits for {who}" + (" or for a while" if body.grant_s else "")
+            state = body.outcome or f"waits for {who}" + (" or for a while" if body.grant_s else "") + (
+                " or for less" if body.narrow else ""
+            )
             return f"approval: {body.title} · {body.cls} · {body.environment} · {body.votes}/{body.quorum} {voters} · {state}"
         case MissionCard():
             marks = " ".join(line.mark for line in post.body.criteria)

@@ -60,6 +60,7 @@ class Vote:
     reason: str
     at: datetime
     grant: bool = False  # an approval of the same call again, for as long as the terms say
+    left_out: tuple[str, ...] = ()  # a denial of just these: without them it may be asked anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,17 @@ class ApprovalRequest:
     note: str = ""  # why it ended: the denier's reason, what was superseded
     scope: str = ""  # digest of what a grant given with it covers, "" where its policies allow none
     grant: RequestId | None = None  # the grant under which it was approved, where nobody was asked
+    without: tuple[str, ...] = ()  # names that people took out of earlier requests of this mission
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be taken out of it: everything it changes, and every target."""
+        changed = [item.name for item in self.effect.items if item.action not in {"read", "output"}]
+        return tuple(dict.fromkeys((*changed, *(target.name for target in self.effect.targets))))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return next((vote.left_out for vote in self.votes if vote.ballot == "deny"), ())
 
     @property
     def short(self) -> str:
@@ -144,7 +156,7 @@ class NotCounted:
 
     why: Literal[
         "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-        "wrong_place", "typed_wrong", "cancelled", "frozen",
+        "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named",
     ]  # fmt: skip
     text: str
     request: ApprovalRequest | None = None

@@ -44,6 +44,7 @@ class VoteCast:
     typed: str
     reply: Reply
     grant: bool = False  # approve, and the same call again for a while
+    leave_out: tuple[str, ...] = ()  # deny just these
     kind: Literal["vote_cast"] = "vote_cast"
 
 
@@ -58,9 +59,9 @@ class GrantRevoked:
 
 @dataclass(frozen=True, slots=True)
 class ModalAsked:
-    """A press that needs a form first: deny (a reason), approve_typed, answer (own words), extend, details."""
+    """A press that needs a form first: deny (a reason), approve_typed, narrow (names), answer (own words), details."""
 
-    what: Literal["deny", "approve_typed", "answer", "details"]
+    what: Literal["deny", "approve_typed", "narrow", "answer", "details"]
     subject: str  # request id, question id, or mission id
     reply: Reply
     kind: Literal["modal_asked"] = "modal_asked"

@@ -181,6 +181,7 @@ class ApprovalEnded:
     status: RequestStatus
     by: tuple[UserId, ...]
     reason: str
+    left_out: tuple[str, ...] = ()  # names that a denier took out: nothing of this mission may touch them
     kind: Literal["approval_ended"] = "approval_ended"
 
 

@@ -107,6 +107,7 @@ class ApprovalCard:
     words: str
     typed: str
     grant_s: int = 0  # Approve may hold for so long
+    narrow: bool = False  # some of it may be taken out
     outcome: str = ""
     outcome_kind: Literal["", "good", "bad", "neutral"] = ""
     kind: Literal["approval_card"] = "approval_card"
@@ -157,7 +158,7 @@ class Modal:
     """A form for one person, opened with the trigger of their click. `action` comes back with the submission."""
 
     trigger: str
-    action: Literal["deny", "approve_typed", "answer", "details"]
+    action: Literal["deny", "approve_typed", "narrow", "answer", "details"]
     subject: str
     title: str
     text: str

@@ -179,6 +179,7 @@ class Mission:
     questions: Mapping[QuestionId, OpenQuestion] = field(default_factory=dict[QuestionId, OpenQuestion])
     requests: Mapping[RequestId, OpenRequest] = field(default_factory=dict[RequestId, OpenRequest])
     grants: Mapping[RequestId, OpenGrant] = field(default_factory=dict[RequestId, OpenGrant])
+    left_out: tuple[str, ...] = ()  # names that people took out of requests
     frozen: str = ""  # words where all changes are frozen
     denials: tuple[Denial, ...] = ()
     verdicts: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])

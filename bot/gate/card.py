@@ -11,6 +11,7 @@ from bot.domain.calls import CallClass, Item, ToolResult
 from bot.domain.digest import digest_of
 from bot.domain.ids import ArtifactId, Digest, Json, UserId
 from bot.domain.posts import ApprovalCard
+from bot.gate import narrowing
 
 MOST_ITEMS = 12
 SIGNS = {
@@ -58,6 +59,7 @@ def render(
         words_by=request.asked_by.capitalize(),
         words=visible(request.words),
         typed=visible(" ".join(terms.typed_names)),
+        narrow=request.status == "pending" and narrowing.offered(request),
         grant_s=terms.grant_s if request.scope and request.status == "pending" else 0,
         outcome=outcome,
         outcome_kind=kind,
@@ -96,6 +98,8 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
         facts.insert(0, UNTOUCHED)
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
+    if request.without:
+        facts.append(f"Without {visible(', '.join(request.without))}, as people asked")
     if effect.undo:
         facts.append(f"Undo: {visible(effect.undo)}")
     return tuple(facts)
@@ -119,6 +123,8 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
                 "Unknown outcome · Watchbill looks at what exists and reports; nothing is tried again by itself",
                 "bad",
             )
+        case "denied" if request.left_out:
+            return f"Narrowed · {note}; nothing ran, the agent plans again without", "neutral"
         case "denied":
             return f"Denied · “{note}”" if note else "Denied", "bad"
         case "expired":

@@ -8,7 +8,7 @@ from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ResultStatus, ToolResult
 from bot.domain.ids import RequestId, Thread
 from bot.domain.storage import StaleTokenError
-from bot.gate import events
+from bot.gate import events, narrowing
 from bot.gate.boundary import refused
 from bot.gate.card import card_digest, render
 from bot.gate.granting import end_all
@@ -86,6 +86,10 @@ def told(request: ApprovalRequest) -> ToolResult:
     """What the agent hears of a request that did not run."""
     note = f" ({request.note})" if request.note else ""
     match request.status:
+        case "denied" if request.left_out:
+            facts = {"left_out": list(request.left_out), "denied_revision": request.prepared.revision}
+            text = narrowing.told(request)
+            return replace(result_of(request, "denied", text), facts={**facts, "denied_because": request.note})
         case "denied":
             reason = next((vote.reason for vote in request.votes if vote.ballot == "deny"), "") or request.note
             text = f"Denied by a human: “{reason or 'no reason given'}”. Do what the reason asks; never the same again."

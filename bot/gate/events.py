@@ -9,6 +9,7 @@ REQUEST_ASKED = "request.asked"
 REQUEST_REPEATED = "request.repeated"
 REQUEST_APPROVED = "request.approved"
 REQUEST_DENIED = "request.denied"
+REQUEST_NARROWED = "request.narrowed"
 REQUEST_EXPIRED = "request.expired"
 REQUEST_CANCELLED = "request.cancelled"
 REQUEST_SUPERSEDED = "request.superseded"
@@ -32,7 +33,7 @@ VOTE_COUNTED = "vote.counted"
 
 Refusal = Literal[
     "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-    "wrong_place", "typed_wrong", "cancelled", "frozen",
+    "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named",
 ]  # fmt: skip
 VOTE_REFUSED: dict[Refusal, str] = {
     "not_an_approver": "vote.refused_not_an_approver",
@@ -46,4 +47,5 @@ VOTE_REFUSED: dict[Refusal, str] = {
     "typed_wrong": "vote.refused_typed",
     "cancelled": "vote.refused_cancelled",
     "frozen": "vote.refused_frozen",
+    "not_named": "vote.refused_not_named",
 }

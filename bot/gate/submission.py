@@ -12,7 +12,7 @@ from bot.domain.digest import NotCanonicalError
 from bot.domain.ids import Digest, Json, RequestId, UserId
 from bot.domain.ports import ArgumentError, Cannot, Done, Redactor, Scope, Tool, Watch
 from bot.domain.state import Mission
-from bot.gate import events
+from bot.gate import events, narrowing
 from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse, refused
 from bot.gate.card import card_digest, render
@@ -152,6 +152,8 @@ async def _ask(
     if reason := denied_before(mission, digest, prepared):
         text = f"A human denied this before: “{reason}”. Do what the reason asks; the same thing is not asked twice."
         return await _refuse(parts, call, No(refused(call, text, "denied"), "denied_before"))
+    if text := narrowing.touched(mission.left_out, shown):
+        return await _refuse(parts, call, No(refused(call, text, "denied"), "left_out"))
     for waiting in mission.requests.values():
         stored = await parts.approvals.get(waiting.request) if waiting.digest == digest else None
         if stored is not None:
@@ -227,6 +229,7 @@ def _request(
         created_at=now,
         expires_at=now + timedelta(seconds=decision.terms.expires_s),
         stops=stops,
+        without=scope.mission.left_out,
         scope=scope_of(
             prepared, decision.terms, environment=environment, estate=scope.mission.estate,
             policy_version=parts.authoriser.version,

@@ -7,7 +7,7 @@ from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, Vot
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.inbound import VoteCast
 from bot.domain.people import Human
-from bot.gate import events, granting
+from bot.gate import events, granting, narrowing
 from bot.gate.card import card_digest, render
 from bot.gate.endings import OUTDATED, void
 from bot.gate.freezing import frozen_for
@@ -30,21 +30,32 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     if refused is None and request is not None and cast.ballot == "approve" and not _typed(cast.typed, request):
         wanted = " ".join(request.terms.typed_names)
         refused = NotCounted("typed_wrong", f"Not approved: type exactly {wanted}", request)
+    left_out = tuple(dict.fromkeys(cast.leave_out)) if cast.ballot == "deny" else ()
+    if refused is None and request is not None and left_out:
+        refused = narrowing.refused(request, left_out)
     if refused is not None or request is None:
         return await _refuse(parts, cast, refused or _unknown())
-    reason = parts.redactor.text(cast.reason.strip())[:1000]
+    reason = narrowing.words(left_out) or parts.redactor.text(cast.reason.strip())[:1000]
     facts = request_facts(request, ballot=cast.ballot, reason=reason, card=card_digest(render(request)))
     await parts.tell(events.VOTE_CAST, request.prepared.call.mission, reply.user, **facts)
     now = parts.clock.now()
     again = cast.grant and cast.ballot == "approve" and bool(request.scope)
-    counted = await parts.approvals.vote(request.id, Vote(reply.user, cast.ballot, reason, now, again), now)
+    ballot = Vote(reply.user, cast.ballot, reason, now, again, left_out)
+    counted = await parts.approvals.vote(request.id, ballot, now)
     if isinstance(counted, NotCounted):
         stored = await parts.approvals.get(cast.request)
         return await _refuse(parts, cast, _again(counted, stored or request))
     kind = {"approved": events.REQUEST_APPROVED, "denied": events.REQUEST_DENIED}.get(
         counted.status, events.VOTE_COUNTED
     )
-    facts = request_facts(counted, status=counted.status, votes=len(counted.votes), card=card_digest(render(counted)))
+    kind = events.REQUEST_NARROWED if left_out else kind
+    facts = request_facts(
+        counted,
+        status=counted.status,
+        left_out=list(left_out),
+        votes=len(counted.votes),
+        card=card_digest(render(counted)),
+    )
     await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
     return Counted(counted, await granting.opened(parts, counted))
 

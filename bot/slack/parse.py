@@ -201,7 +201,7 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
             return Urgent(VoteCast(RequestId(value), "approve", "", "", reply, again), once)
         case "revoke":
             return Urgent(GrantRevoked(RequestId(value), reply), once)
-        case "approve_typed" | "deny":
+        case "approve_typed" | "deny" | "narrow":
             return Urgent(ModalAsked(action.action_id, value, reply), once)
         case "answer_text":
             return Urgent(ModalAsked("answer", value, reply), once)
@@ -218,7 +218,7 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
         return Dropped("other_app")
     if sent.team is None or sent.team.id != known.team:
         return Dropped("other_team")
-    if sent.view.callback_id not in ("deny", "approve_typed", "answer"):
+    if sent.view.callback_id not in ("deny", "approve_typed", "narrow", "answer"):
         return Dropped("unknown_view")
     memory = wire.Memory.model_validate_json(sent.view.private_metadata)
     user = UserId(sent.user.id)
@@ -231,6 +231,9 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
             return Urgent(VoteCast(RequestId(memory.subject), "deny", words, "", reply), once)
         case "approve_typed":
             return Urgent(VoteCast(RequestId(memory.subject), "approve", "", words, reply), once)
+        case "narrow":
+            names = tuple(re.split(r"[\s,;]+", words.strip()))
+            return Urgent(VoteCast(RequestId(memory.subject), "deny", "", "", reply, leave_out=names), once)
         case _:
             lane = Thread(known.team, memory.channel, memory.thread_ts).lane
             return InOrder(lane, AnswerGiven(QuestionId(memory.subject), words, None, reply))

@@ -24,6 +24,7 @@ from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, 
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
 LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
+ONE_LINE = frozenset({"approve_typed", "narrow"})
 MOST_GRANTS = 8  # lines and buttons; more live grants than that are ended by STOP, or by their time
 MOST_IN_VIEW = 30  # sections; Slack takes 100 blocks and 250 kB of a view
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
@@ -86,7 +87,7 @@ def _plain_text(text: str) -> Block:
 
 
 def _input(modal: Modal) -> Block:
-    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": modal.action != "approve_typed"}
+    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": modal.action not in ONE_LINE}
     return {
         "type": "input",
         "block_id": "input",

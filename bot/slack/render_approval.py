@@ -43,6 +43,7 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
             (
                 Button(*approve, card.request, "primary"),
                 *again,
+                *((Button("Narrow…", "narrow", card.request),) if card.narrow else ()),
                 Button("Deny…", "deny", card.request, "danger"),
                 Button("Details", "request_details", card.request),
             )
@@ -71,7 +72,7 @@ def _decided(card: ApprovalCard, head: str) -> Line:
     """Who decided, as mentions: the outcome's own text says what became of it."""
     if not card.voters:
         return ()
-    decided = head.startswith(("Approved", "Denied"))
+    decided = head.startswith(("Approved", "Denied", "Narrowed"))
     return (Text(" by " if decided else " · approved by "), *people(card.voters))
 
 

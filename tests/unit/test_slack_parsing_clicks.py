@@ -170,3 +170,10 @@ def test_slash_commands_take_the_prefix_all_but_the_first() -> None:
     assert status == Urgent(Commanded("cluster-status", "", reply), "command/t1")
     assert parse(command("/mission"), KNOWN, "watchbill") == Dropped("unknown_command")
     assert parse(command("/cluster-status"), KNOWN, "qa") == Dropped("other_app")
+
+
+def test_names_to_leave_out_come_as_names() -> None:
+    parsed = parse(submission("narrow", " cp2, cp3;cp4\ncp5 "), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.ballot, parsed.item.leave_out) == ("deny", ("cp2", "cp3", "cp4", "cp5"))

@@ -135,7 +135,7 @@ def test_every_kind_of_post_has_a_snapshot() -> None:
     assert {type(body) for body in BODIES.values()} == set(Rendered.__args__)
 
 
-@pytest.mark.parametrize("action", ["deny", "approve_typed", "answer", "details"])
+@pytest.mark.parametrize("action", ["deny", "approve_typed", "narrow", "answer", "details"])
 def test_forms_are_what_slack_takes(action: Any) -> None:
     modal = Modal("t", action, "a7f3", "A title of more than twenty-four characters", "x" * 200_000, "Reason", "Deny")
     view = render_modal(modal, "C1", "1.2")
