@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
             return _manifest(given.app)
         case "audit":
             return _audit(given.what)
+        case "policy":
+            return _policy(given.what, given.call)
         case _:
             _parser().print_help()
             return 0
@@ -54,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     manifest.add_argument("app", nargs="?", help="one app only")
     audit = commands.add_parser("audit", help="the hash-chained record")
     audit.add_argument("what", choices=["export", "verify"])
+    policy = commands.add_parser("policy", help="the operator's own policy tests, and the way to a decision")
+    policy.add_argument("what", choices=["test", "explain"])
+    policy.add_argument(
+        "call", nargs="?", default="", help="for explain, as JSON: persona, tool, class, environment, …"
+    )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
     return parser
 
@@ -116,3 +123,29 @@ def _audit(what: str) -> int:
     except (SettingsError, CannotStartError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
+
+
+def _policy(what: str, call: str) -> int:
+    from bot.policy.cases import run_cases  # noqa: PLC0415 # start-up time of --help
+    from bot.policy.explaining import explain, read_call  # noqa: PLC0415
+    from bot.policy.loading import read_authoriser  # noqa: PLC0415
+    from bot.policy.problems import PolicyError  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        settings = load()
+        authoriser, environments = read_authoriser(settings.policies, settings.environments)
+        if what == "explain":
+            print(explain(authoriser, environments, read_call(call)))
+            return 0
+        outcomes = run_cases(authoriser, environments, settings.policies / "tests")
+    except (SettingsError, PolicyError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    for outcome in outcomes:
+        print(
+            f"{'FAIL' if outcome.problem else 'ok  '}  {outcome.name}{': ' if outcome.problem else ''}{outcome.problem}"
+        )
+    failed = sum(bool(outcome.problem) for outcome in outcomes)
+    print(f"{len(outcomes)} cases, {failed} failed")
+    return 1 if failed or not outcomes else 0

@@ -90,6 +90,12 @@ class Authoriser:
         asking = tuple(rule.name for rule in rules if rule.ask is not None)
         return NeedsApproval(terms, asking, _why(facts, terms, asking))
 
+    def not_here(self, facts: Facts, said: Sequence[str]) -> tuple[Rule, ...]:
+        """Permits for this persona, tool and class that did not speak: what they ask of the facts does not hold."""
+        who, cls, tool = Uid("Persona", facts.persona), Uid("Action", facts.cls), Uid("Tool", facts.tool)
+        permits = [rule for rule in self.rules if rule.effect == "permit" and rule.name not in said]
+        return tuple(rule for rule in permits if self._cedar.may_permit(rule.name, who, cls, tool))
+
     def terms_in(self, environment: str) -> tuple[Terms, ...]:
         """Every approval that some call in `environment` can take: for the check that somebody can give it."""
         found: dict[Terms, None] = {}
