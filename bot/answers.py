@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
 from bot.agents.persona import Persona
 from bot.cards import Titles
@@ -10,7 +11,7 @@ from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
 from bot.domain.inbound import Commanded
 from bot.domain.ports import Clock, Door, Scope, Watch
-from bot.domain.posts import Private
+from bot.domain.posts import ApprovalCard, Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Journal
 from bot.mission import fold, mark_of
@@ -18,7 +19,14 @@ from bot.mission import fold, mark_of
 Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
+CARDS_SHOWN = 8
 HELP = "Commands: cluster-status, mission [number], approvals, crew. As a mention: “@Watchbill mission 7”."
+
+
+class Looks(Door, Protocol):
+    """The gate, as answers need it: reads through the one door, and the cards of what waits."""
+
+    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
 class Silent:
@@ -38,7 +46,7 @@ class Answers:
     """Reads only; every look at infrastructure goes through the gate as any read does (rule 9)."""
 
     def __init__(
-        self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
+        self, *, journal: Journal, approvals: Approvals, door: Looks, personas: Mapping[PersonaName, Persona],
         clock: Clock, titles: Titles, watch: Watch, estate: str,
     ) -> None:  # fmt: skip
         self._journal = journal
@@ -114,11 +122,21 @@ class Answers:
         return fold(entries, kept) if entries or kept else None
 
     async def _waiting(self, asked: Commanded) -> Private:
-        waiting = await self._approvals.pending()
+        """First what waits for this person, with buttons; then what waits for others."""
+        user, now = asked.reply.user, self._clock.now()
+        waiting = [one for one in await self._approvals.pending() if one.expires_at > now]
         if not waiting:
-            return Private(asked.reply.user, "Nothing waits for approval.", title="Approvals")
-        rows = (("request", "class", "what", "until", "votes"), *(_request_row(request) for request in waiting))
-        return Private(asked.reply.user, f"{len(waiting)} waiting.", rows, title="Approvals")
+            return Private(user, "Nothing waits for approval.", title="Approvals")
+        cards = {one.id: self._door.card(one) for one in waiting}
+        mine = [
+            one for one in waiting
+            if user in cards[one.id].who_may and user not in {vote.user for vote in one.votes}
+        ][:CARDS_SHOWN]  # fmt: skip
+        others = [one for one in waiting if one not in mine]
+        head = ("request", "class", "what", "until", "votes")
+        rows = (head, *(_request_row(request) for request in others)) if others else ()
+        text = f"{len(waiting)} waiting, {len(mine)} of them for you."
+        return Private(user, text, rows, title="Approvals", cards=tuple(cards[one.id] for one in mine))
 
     def _crew(self, asked: Commanded) -> Private:
         rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())

@@ -106,6 +106,10 @@ class Desk:
                 )
                 if request.status != "pending":
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
+                if cast.reply.ephemeral:  # the list that carried the button cannot be edited
+                    votes = sum(vote.ballot == "approve" for vote in request.votes)
+                    text = f"Counted: request {request.short} is {request.status}, {votes} of {request.terms.quorum} votes."
+                    await self._answer(cast.reply, Private(cast.reply.user, text))
             case NotCounted(_, _, request):
                 await self._refuse(cast.reply, answer)
                 if request is not None and request.status in {"approved", "denied", "superseded"}:
@@ -138,14 +142,16 @@ class Desk:
             )
 
     async def _modal(self, asked: ModalAsked) -> None:
-        reply = asked.reply
+        reply, place = asked.reply, _place(asked.reply)
         modal: Modal | None = None
         if asked.what in {"deny", "approve_typed", "narrow", "details"}:
             await self._adopt(RequestId(asked.subject), reply)
             request = await self._approvals.get(RequestId(asked.subject))
             refused = None
+            listed = request is not None and reply.ephemeral and request.thread.team == reply.team
+            place = request.thread if request is not None and listed else _place(reply)
             if asked.what != "details":
-                refused = await self._gate.may_vote(RequestId(asked.subject), reply.user, _place(reply))
+                refused = await self._gate.may_vote(RequestId(asked.subject), reply.user, place)
             if refused is not None:
                 await self._refuse(reply, refused)
                 return
@@ -155,7 +161,7 @@ class Desk:
                           "Answer", "Send")  # fmt: skip
         if modal is not None:
             shown = replace(modal, to=reply.user)
-            await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, shown))
+            await self._outbox.put(Post(f"modal:{reply.trigger}", place, WATCHBILL, shown))
 
     async def _mission_modal(self, asked: ModalAsked) -> Modal | None:
         shown = await self._answers.answer(Commanded("mission", asked.subject, asked.reply))

@@ -100,6 +100,7 @@ class Step(Strict):
     click: Literal["approve", "approve_grant", "deny", "narrow"] | None = None
     form: Literal["deny", "approve_typed", "narrow", "details", "answer"] | None = None
     answer: str | int | None = None
+    listed: bool = False  # pressed in the list of /approvals, in another channel, not on the card
     press: Literal["stop", "clear", "extend", "revoke"] | None = None
     command: str | None = None
     later: float | None = None  # seconds
@@ -254,7 +255,9 @@ class Player:
         if step.click is not None:
             ballot = "deny" if step.click in {"deny", "narrow"} else "approve"
             again, less = step.click == "approve_grant", tuple(step.text.split())
-            cast = VoteCast(self.request(), ballot, step.reason, step.typed, self.reply(user), again, less)
+            reply = self.reply(user)
+            reply = replace(reply, channel="C9", thread_ts="", ephemeral=True) if step.listed else reply
+            cast = VoteCast(self.request(), ballot, step.reason, step.typed, reply, again, less)
             await inbox.put_immediate(cast, once=f"click {self.clicks}")
         if step.form is not None:
             subject = self.question() if step.form == "answer" else self.request()
@@ -400,7 +403,8 @@ def line_of(post: Post) -> str:
         case Report():
             by = ", ".join(f"{called(user)} {count}" for user, count in post.body.approvals)
             return f"report: {post.body.outcome} · exists {', '.join(post.body.exists)} · approvals {by} · not covered {'; '.join(post.body.not_covered)}"
-        case Private(user, text, rows):
+        case Private(user, text, rows, _, cards):
+            text += "".join(f" | {card.title} [approve]" for card in cards)
             table = "".join(f" | {' · '.join(row)}" for row in rows)
             return f"only {called(user)}: {text}{table}"
         case Progress(parts):

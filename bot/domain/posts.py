@@ -150,6 +150,7 @@ class Private:
     text: str
     rows: tuple[tuple[str, ...], ...] = ()
     title: str = ""
+    cards: "tuple[ApprovalCard, ...]" = ()  # requests that wait for this person, each with its buttons
     kind: Literal["private"] = "private"
 
 

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, VoteAnswer
 from bot.domain.ids import RequestId, Thread, UserId
-from bot.domain.inbound import VoteCast
+from bot.domain.inbound import Reply, VoteCast
 from bot.domain.people import Human
 from bot.gate import events, granting, narrowing
 from bot.gate.card import card_digest, render
@@ -26,7 +26,8 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     """Count one human's answer. Roles are read now; the time is the server's; the place is the request's own."""
     reply = cast.reply
     request = await parts.approvals.get(cast.request)
-    refused = await _check(parts, request, reply.user, Thread(reply.team, reply.channel, reply.thread_ts), cast.ballot)
+    place = _listed_place(reply, request) or Thread(reply.team, reply.channel, reply.thread_ts)
+    refused = await _check(parts, request, reply.user, place, cast.ballot)
     if refused is None and request is not None and cast.ballot == "approve" and not _typed(cast.typed, request):
         wanted = " ".join(request.terms.typed_names)
         refused = NotCounted("typed_wrong", f"Not approved: type exactly {wanted}", request)
@@ -58,6 +59,11 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     )
     await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
     return Counted(counted, await granting.opened(parts, counted))
+
+
+def _listed_place(reply: Reply, request: ApprovalRequest | None) -> Thread | None:
+    """The request's own place, for a button in a list that Watchbill showed to this person alone, wherever that was."""
+    return request.thread if request and reply.ephemeral and reply.team == request.thread.team else None
 
 
 async def may_vote(parts: Parts, request: RequestId, user: UserId, place: Thread) -> NotCounted | None:

@@ -178,7 +178,8 @@ def _click(press: wire.BlockActions, known: Known, app: str) -> Parsed:
     foreign = press.team is None or press.team.id != known.team
     if foreign and action.action_id != "stop":  # people of a connected workspace may press STOP and nothing else
         return Dropped("other_team")
-    root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or ts
+    alone = "" if press.container.is_ephemeral else ts  # what only one person sees begins no thread
+    root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or alone
     thread = Thread(known.team, channel, root)
     user = UserId(press.user.id)
     reply = Reply(known.team, channel, root, user, press.trigger_id, press.api_app_id, ts, press.container.is_ephemeral)

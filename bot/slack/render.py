@@ -19,7 +19,7 @@ from bot.domain.posts import (
 )
 from bot.slack import markup
 from bot.slack.layout import Button, Buttons, Code, Laid, Lines, Message, Part, lay, lay_one
-from bot.slack.render_approval import approval_parts
+from bot.slack.render_approval import approval_parts, waiting_parts
 from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, people, visible
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
@@ -127,6 +127,8 @@ def _private(body: Private) -> list[Part]:
     lines += _texts(body.text)
     if lines:
         parts.append(Lines(lines))
+    for card in body.cards:
+        parts += waiting_parts(card)
     if body.rows:
         parts.append(Code(_table(body.rows)))
     return parts or [Lines((line("Nothing to show."),))]

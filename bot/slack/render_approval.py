@@ -35,20 +35,27 @@ def _open(card: ApprovalCard, file_name: str) -> list[Part]:
     if card.words:
         by = f"{card.words_by}'s words, not verified: " if card.words_by else "the agent's words, not verified: "
         parts.append(Quote((line(Text(by, italic=True), Text(cut(f"“{card.words}”", 700), italic=True)),)))
-    approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
-    again = (Button(f"Approve for {_span(card.grant_s)}", "approve_grant", card.request),) if card.grant_s else ()
-    return [
-        *parts,
-        Buttons(
-            (
-                Button(*approve, card.request, "primary"),
-                *again,
-                *((Button("Narrow…", "narrow", card.request),) if card.narrow else ()),
-                Button("Deny…", "deny", card.request, "danger"),
-                Button("Details", "request_details", card.request),
-            )
-        ),
+    return [*parts, _buttons(card)]
+
+
+def waiting_parts(card: ApprovalCard) -> list[Part]:
+    """The short form, in a list of what waits for somebody: the same buttons; Details has the rest."""
+    about = f" · {card.cls} · {card.environment} · request {card.request[:4]} · until "
+    lines = [
+        line(bold(cut(card.title, 300)), about, Moment(card.expires_at)),
+        *_counts(card),
+        line(f"Votes {card.votes} of {card.quorum}"),
     ]
+    return [Lines(tuple(lines)), _buttons(card)]
+
+
+def _buttons(card: ApprovalCard) -> Buttons:
+    approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
+    row = [Button(*approve, card.request, "primary")]
+    row += [Button(f"Approve for {_span(card.grant_s)}", "approve_grant", card.request)] if card.grant_s else []
+    row += [Button("Narrow…", "narrow", card.request)] if card.narrow else []
+    row += [Button("Deny…", "deny", card.request, "danger"), Button("Details", "request_details", card.request)]
+    return Buttons(tuple(row))
 
 
 def _span(seconds: int) -> str:

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bot.domain.approvals import ApprovalRequest, Held
+from bot.domain.approvals import ApprovalRequest, Counted, Held
 from bot.domain.calls import CallClass, Effect
 from bot.domain.grants import FREEZES, GRANTABLE
 from bot.domain.ids import RequestId, UserId
@@ -161,6 +161,7 @@ class Approvals(RuleBasedStateMachine):
             # by the store's clock, which is the real time: a worker's own may jump
             "in time": approved is not None and datetime.now(UTC) - approved <= timedelta(seconds=302),
             "once": request.id not in self.began,
+            "nothing that people took out": not set(request.names) & set(request.without),
             "granted only what may be": request.grant is None or request.effect.cls in GRANTABLE,
         }
 
@@ -268,6 +269,17 @@ class Approvals(RuleBasedStateMachine):
             await asyncio.gather(*(self.house.gate.vote(cast) for _ in range(times)))
 
         self._do(at_once())
+
+    @precondition(lambda self: bool(self.ids))
+    @rule(which=st.integers(0, 9), user=PEOPLE, names=st.sets(st.sampled_from(["cp1", "cp2", "cp9"]), min_size=1))
+    def narrow(self, which: int, user: UserId, names: set[str]) -> None:
+        """Names out of a request: it ends, and nothing with those names is asked for again in this mission."""
+        reply = Reply(THREAD.team, THREAD.channel, THREAD.ts, user)
+        cast = VoteCast(self._id(which), "deny", "", "", reply, leave_out=tuple(sorted(names)))
+        answer = self._do(self.house.gate.vote(cast))
+        if isinstance(answer, Counted):
+            assert names <= set(answer.request.names)
+            self.house.state = replace(self.house.state, left_out=tuple(sorted(names)))
 
     @precondition(lambda self: bool(self.ids))
     @rule(which=st.integers(0, 9), grant=st.booleans(), then=st.sampled_from(["", "", "", "dies", "wait", "stop", "freeze", "policy", "role"]))  # fmt: skip

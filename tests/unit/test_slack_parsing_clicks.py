@@ -177,3 +177,11 @@ def test_names_to_leave_out_come_as_names() -> None:
     assert isinstance(parsed, Urgent)
     assert isinstance(parsed.item, VoteCast)
     assert (parsed.item.ballot, parsed.item.leave_out) == ("deny", ("cp2", "cp3", "cp4", "cp5"))
+
+
+def test_a_button_in_a_list_for_one_person_begins_no_thread() -> None:
+    container = {"type": "message", "message_ts": "100.000002", "channel_id": CHANNEL, "is_ephemeral": True}
+    parsed = parse(click("approve", message=None, container=container), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.reply.thread_ts, parsed.item.reply.ephemeral) == ("", True)

@@ -266,3 +266,18 @@ def test_a_mission_card_shows_its_grants_with_revoke_and_a_freeze() -> None:
 def test_a_reminder_names_who_may_decide() -> None:
     (message,) = render(Notice("Request a7f3 waits. Who may decide: ", mention=(BO,))).messages
     assert f"<@{BO}>" in message.text
+
+
+def test_a_list_of_what_waits_has_every_cards_buttons_within_slacks_limits() -> None:
+    cards = tuple(replace(CARD, request=RequestId(f"{n:04x}" * 8), grant_s=3600, narrow=True) for n in range(8))
+    laid = render(Private(BO, "8 waiting, 8 of them for you.", title="Approvals", cards=cards))
+    blocks = [block for message in laid.messages for block in message.blocks]
+    assert not find_problems(blocks, "message")
+    assert str(blocks).count("'action_id': 'approve'") == str(blocks).count("'action_id': 'narrow'") == 8
+    assert laid.rest == ""
+
+
+def test_the_list_and_the_card_have_the_same_buttons() -> None:
+    card = replace(CARD, typed="cp1 cp2", narrow=True)
+    shown, listed = render(card).messages[0].blocks[-1], render(Private(BO, "", cards=(card,))).messages[-1].blocks[-1]
+    assert {**shown, "block_id": ""} == {**listed, "block_id": ""}
