@@ -20,7 +20,10 @@ Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
 CARDS_SHOWN = 8
-HELP = "Commands: cluster-status, mission [number], approvals, crew. As a mention: “@Watchbill mission 7”."
+HELP = (
+    "Commands: cluster-status, mission [number], mission freeze [reason], mission thaw, approvals, crew. "
+    "As a mention: “@Watchbill mission 7”."
+)
 
 
 class Looks(Door, Protocol):

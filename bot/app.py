@@ -39,6 +39,7 @@ from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes, read_secrets
 from bot.record import broken_places, exported
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
@@ -79,6 +80,8 @@ def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
         policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
+        if not read_secrets(settings.totp_secrets, settings.policies) and policies.authoriser.asks_for_codes:
+            raise CannotStartError('a policy says @stepup("totp"), and WATCHBILL_TOTP_SECRETS names nobody\'s secret')
         return Rules(policies, load_prices(settings.policies / "prices.yaml"))
     except PolicyError as error:
         raise CannotStartError(str(error)) from error
@@ -223,6 +226,8 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
+    redactor.learn(*read_secrets(settings.totp_secrets, settings.policies).values())
+    codes = TotpCodes(lambda: read_secrets(settings.totp_secrets, settings.policies), store.codes, clock)
     tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
@@ -230,7 +235,7 @@ def _composed(
         GateParts(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
-            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments, people=people,
+            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments, people=people, codes=codes,
             approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),

@@ -206,8 +206,11 @@ def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:
         return Modal(trigger, "narrow", request.id, f"Narrow {request.short}", text, "Leave out", "Leave out")
     if what == "approve_typed":
         names = " ".join(request.terms.typed_names)
-        text = f"{title}. Type {names} to approve."
-        return Modal(trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve")
+        text = f"{title}. Type {names} to approve." if names else f"{title}."
+        totp = request.terms.totp
+        return Modal(
+            trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve", code=totp
+        )
     lines = "\n".join(f"{item.action} {item.name} {item.where} {item.detail}" for item in request.effect.items)
     text = f"{title}\n{lines}\n\ndigest {request.digest}\npolicy {request.policy_version}"
     return Modal(trigger, "details", request.id, f"Request {request.short}", f"{text}\n\n{request.prepared.full_text}")

@@ -40,6 +40,7 @@ from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
 from bot.policy.limits import Limit, Limits
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
 from bot.store.store import Store
 from bot.turn import Turns
@@ -330,7 +331,7 @@ class CrewHouse:
                 tools=tools,
                 crew={**{n: p.tools for n, p in personas.items()}, PersonaName("watchbill"): ("proxmox_read",)},
                 authoriser=rules(self.policy_version), threat=threat, environments=environments, people=self.people,
-                approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
+                approvals=store.approvals, codes=TotpCodes(dict, store.codes, self.clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip

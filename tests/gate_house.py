@@ -15,6 +15,7 @@ from bot.gate import ExecutionLedger, Gate, Parts
 from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
 from tests.fakes import (
     ARCHITECT,
@@ -34,7 +35,7 @@ from tests.fakes import (
     mission,
     scope,
 )
-from tests.grant_fakes import MemoryGrants, MemorySwitch
+from tests.grant_fakes import MemoryGrants, MemorySwitch, MemoryUsedCodes
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 REVISION = "9c1d22" + "0" * 58
@@ -80,6 +81,8 @@ class House:
         self.switch = MemorySwitch()
         self.grants = MemoryGrants(self.approvals, self.leases, self.switch)
         self.approvals.switch = self.switch
+        self.secrets: dict[UserId, str] = {}
+        self.codes = MemoryUsedCodes()
         self.watch = FakeWatch()
         self.redactor = SecretRedactor(SECRET)
         self.apply = FakeTool(
@@ -103,6 +106,7 @@ class House:
             threat=ThreatModel({"production": "medium", "lab": "critical"}, {("accepted-rule", "production"): "known"}),
             environments=EnvironmentMap(("lab", "production"), (*rules, Mapped("lab", "node", "lab1"))),
             people=self.people,
+            codes=TotpCodes(lambda: self.secrets, self.codes, self.clock),
             approvals=self.approvals,
             grants=self.grants,
             switch=self.switch,
@@ -136,12 +140,12 @@ class House:
 
     async def vote(
         self, request: RequestId, user: UserId, ballot: str = "approve", *, reason: str = "", typed: str = "",
-        place: Thread = THREAD, grant: bool = False,
+        place: Thread = THREAD, grant: bool = False, code: str = "",
     ) -> VoteAnswer:  # fmt: skip
         reply = Reply(place.team, place.channel, place.ts, user)
         assert ballot in {"approve", "deny"}
         return await self.gate.vote(
-            VoteCast(request, "deny" if ballot == "deny" else "approve", reason, typed, reply, grant)
+            VoteCast(request, "deny" if ballot == "deny" else "approve", reason, typed, reply, grant, code=code)
         )
 
     async def approved(self, user: UserId, **given: Any) -> ApprovalRequest:

@@ -1,4 +1,4 @@
-"""Strict in-memory grants and freeze switch, beside tests/fakes.py."""
+"""Strict in-memory grants, freeze switch and used codes, beside tests/fakes.py."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.grants import FREEZES, Freeze, Grant, GrantStatus
-from bot.domain.ids import RequestId, Thread
+from bot.domain.ids import RequestId, Thread, UserId
 from tests.fakes import MemoryApprovals, MemoryLeases
 
 
@@ -78,3 +78,22 @@ class MemoryGrants:
         used = replace(request, status="approved", approved_at=now, votes=given.votes)
         self._approvals.requests[request.id] = used
         return used
+
+
+class MemoryUsedCodes:
+    def __init__(self) -> None:
+        self.newest: dict[UserId, int] = {}
+        self.wrongs: dict[UserId, int] = {}
+
+    async def take(self, user: UserId, step: int) -> bool:
+        if step <= self.newest.get(user, -1):
+            return False
+        self.newest[user] = step
+        self.wrongs.pop(user, None)
+        return True
+
+    async def wrong(self, user: UserId) -> int:
+        return self.wrongs.get(user, 0)
+
+    async def note_wrong(self, user: UserId) -> None:
+        self.wrongs[user] = self.wrongs.get(user, 0) + 1

@@ -385,9 +385,8 @@ def line_of(post: Post) -> str:
             body = post.body
             voters = ", ".join(called(user) for user in body.voters)
             who = ", ".join(called(user) for user in body.who_may)
-            state = body.outcome or f"waits for {who}" + (" or for a while" if body.grant_s else "") + (
-                " or for less" if body.narrow else ""
-            )
+            may = "granted " * bool(body.grant_s) + "narrowed " * body.narrow
+            state = body.outcome or (f"may be {may}· " if may else "") + f"waits for {who}"
             return f"approval: {body.title} · {body.cls} · {body.environment} · {body.votes}/{body.quorum} {voters} · {state}"
         case MissionCard():
             marks = " ".join(line.mark for line in post.body.criteria)

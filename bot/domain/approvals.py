@@ -27,6 +27,7 @@ class Terms:
     exclude_requesters: bool
     typed_names: tuple[str, ...] = ()  # what the approver has to type (destroy in production), empty: nothing
     grant_s: int = 0  # for how long approvers may let the same call run again; 0: not at all
+    totp: bool = False  # the approver gives a one-time code
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class NotCounted:
 
     why: Literal[
         "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-        "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named",
+        "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named", "code_wrong",
     ]  # fmt: skip
     text: str
     request: ApprovalRequest | None = None

@@ -1,6 +1,6 @@
 """What comes in from Slack (and from deadlines), parsed at the edge. Nothing downstream sees a Slack dict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.domain.ids import LaneKey, QuestionId, RequestId, Thread, UserId
@@ -45,6 +45,7 @@ class VoteCast:
     reply: Reply
     grant: bool = False  # approve, and the same call again for a while
     leave_out: tuple[str, ...] = ()  # deny just these
+    code: str = field(default="", repr=False)  # one-time code, where the request asks for one
     kind: Literal["vote_cast"] = "vote_cast"
 
 

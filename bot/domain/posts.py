@@ -108,6 +108,7 @@ class ApprovalCard:
     typed: str
     grant_s: int = 0  # Approve may hold for so long
     narrow: bool = False  # some of it may be taken out
+    code: bool = False  # approving takes a one-time code
     outcome: str = ""
     outcome_kind: Literal["", "good", "bad", "neutral"] = ""
     kind: Literal["approval_card"] = "approval_card"
@@ -166,6 +167,7 @@ class Modal:
     label: str = ""
     submit: str = ""
     optional: bool = False
+    code: bool = False  # asks for a one-time code as well, or alone where `label` is empty
     to: UserId | None = None  # who pressed: told to press again where the trigger has expired
     kind: Literal["modal"] = "modal"
 

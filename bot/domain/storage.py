@@ -275,6 +275,20 @@ class Switch(Protocol):
     async def frozen(self) -> Freeze | None: ...
 
 
+class UsedCodes(Protocol):
+    """Codes of step-ups: each is good once."""
+
+    async def take(self, user: UserId, step: int) -> bool:
+        """False where this step of this person, or a later one, was taken before."""
+        ...
+
+    async def wrong(self, user: UserId) -> int:
+        """Wrong codes in a row, of late."""
+        ...
+
+    async def note_wrong(self, user: UserId) -> None: ...
+
+
 class Artifacts(Protocol):
     async def put(self, content: bytes, *, name: str, kind: str = "text/plain") -> ArtifactId:
         """Content must be redacted already. The same bytes give the same id."""

@@ -59,6 +59,7 @@ def render(
         words_by=request.asked_by.capitalize(),
         words=visible(request.words),
         typed=visible(" ".join(terms.typed_names)),
+        code=terms.totp,
         narrow=request.status == "pending" and narrowing.offered(request),
         grant_s=terms.grant_s if request.scope and request.status == "pending" else 0,
         outcome=outcome,

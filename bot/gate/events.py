@@ -33,7 +33,7 @@ VOTE_COUNTED = "vote.counted"
 
 Refusal = Literal[
     "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-    "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named",
+    "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named", "code_wrong",
 ]  # fmt: skip
 VOTE_REFUSED: dict[Refusal, str] = {
     "not_an_approver": "vote.refused_not_an_approver",
@@ -48,4 +48,5 @@ VOTE_REFUSED: dict[Refusal, str] = {
     "cancelled": "vote.refused_cancelled",
     "frozen": "vote.refused_frozen",
     "not_named": "vote.refused_not_named",
+    "code_wrong": "vote.refused_code",
 }

@@ -24,7 +24,7 @@ ENDED: Mapping[GrantStatus, str] = {
 
 def grantable(cls: CallClass, terms: Terms) -> bool:
     """Whether a card may offer it: the policy says so, and the call neither destroys nor takes a step-up."""
-    return bool(terms.grant_s) and cls in GRANTABLE and not terms.typed_names
+    return bool(terms.grant_s) and cls in GRANTABLE and not (terms.typed_names or terms.totp)
 
 
 def scope_of(prepared: Prepared, terms: Terms, *, environment: str, estate: str, policy_version: str) -> str:

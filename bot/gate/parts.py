@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import Effect, Prepared, ToolCall
 from bot.domain.ids import Json, PersonaName
-from bot.domain.ports import Clock, Environments, People, Redactor, Scope, Tool
+from bot.domain.ports import Clock, Codes, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Grants, Leases, Switch
 from bot.gate.ledger import ExecutionLedger
@@ -26,6 +26,7 @@ class Parts:
     threat: ThreatModel
     environments: Environments
     people: People
+    codes: Codes
     approvals: Approvals
     grants: Grants
     switch: Switch

@@ -34,6 +34,11 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     left_out = tuple(dict.fromkeys(cast.leave_out)) if cast.ballot == "deny" else ()
     if refused is None and request is not None and left_out:
         refused = narrowing.refused(request, left_out)
+    if refused is None and request is not None and cast.ballot == "approve" and request.terms.totp:
+        wrong = await parts.codes.check(
+            reply.user, cast.code
+        )  # the last thing looked at: a right code is used up by it
+        refused = NotCounted("code_wrong", wrong, request) if wrong else None
     if refused is not None or request is None:
         return await _refuse(parts, cast, refused or _unknown())
     reason = narrowing.words(left_out) or parts.redactor.text(cast.reason.strip())[:1000]

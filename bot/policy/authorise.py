@@ -63,6 +63,11 @@ class Authoriser:
         """Every policy with what its annotations say."""
         return tuple(self._cedar.rules.values())
 
+    @property
+    def asks_for_codes(self) -> bool:
+        """True if some permit takes a one-time code."""
+        return any(rule.ask is not None and rule.ask.totp for rule in self.rules)
+
     def named(self, kind: str) -> frozenset[str]:
         """The names of this kind (Persona, Tool, Environment) that some policy speaks of."""
         return self._cedar.named[kind]
@@ -158,6 +163,7 @@ def strictest(asks: Sequence[Ask], names: Sequence[str]) -> Terms:
         exclude_requesters=any(ask.exclude_requesters for ask in asks),
         typed_names=shown if typed else (),
         grant_s=min(ask.grant_s for ask in asks),
+        totp=any(ask.totp for ask in asks),
     )
 
 
@@ -167,6 +173,7 @@ def _why(facts: Facts, terms: Terms, policies: Sequence[str]) -> str:
     who = f"{terms.quorum} {roles}{'s' if terms.quorum > 1 else ''}"
     not_them = " who did not ask for them" if terms.exclude_requesters else ""
     typed = ", and the names typed" if terms.typed_names else ""
+    typed += ", and a one-time code" if terms.totp else ""
     return f"{what} {who}{not_them}{typed} ({'; '.join(policies)})"
 
 

@@ -127,6 +127,7 @@ def _spoken(rule: Rule) -> str:
         return f"permits   {rule.name}: asks nobody"
     words = [f"quorum {ask.quorum}", f"of {', '.join(sorted(ask.approvers))}", f"within {span(ask.expires_s)}"]
     words += ["not who asked"] * ask.exclude_requesters + ["names typed"] * ask.typed
+    words += ["a one-time code"] * ask.totp
     words += [f"grant up to {span(ask.grant_s)}"] if ask.grant_s else []
     return f"permits   {rule.name}: {', '.join(words)}"
 
@@ -138,6 +139,7 @@ def _joined(terms: Terms, policies: Sequence[str]) -> list[str]:
         "nobody who asked" if terms.exclude_requesters else "who asked may approve too",
     ]
     words += [f"typing “{' '.join(terms.typed_names)}”"] if terms.typed_names else []
+    words += ["a one-time code"] if terms.totp else []
     words += [f"or for {span(terms.grant_s)}"] if terms.grant_s else []
     join = ["join      the strictest of all that permit counts"] if several else []
     return [*join, f"decision  needs approval: {'; '.join(words)}"]

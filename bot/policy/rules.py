@@ -8,7 +8,7 @@ from typing import Literal
 from bot.domain.people import Role
 from bot.policy.problems import PolicyError
 
-APPROVAL = ("quorum", "approvers", "expires", "exclude_requesters", "typed", "grant")
+APPROVAL = ("quorum", "approvers", "expires", "exclude_requesters", "typed", "grant", "stepup")
 WORDS = ("why", "instead")
 EXPIRY = re.compile(r"([1-9][0-9]{0,2})([mh])")
 LONGEST_S = 24 * 3600
@@ -24,6 +24,7 @@ class Ask:
     exclude_requesters: bool
     typed: bool
     grant_s: int = 0  # for how long the approvers may let the same call run again
+    totp: bool = False  # the approver gives a one-time code
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def _ask(name: str, annotations: Mapping[str, str]) -> Ask | None:
         expires_s=_seconds(name, "expires", annotations["expires"]),
         exclude_requesters=_choice(name, "exclude_requesters", annotations, {"true": True, "false": False}, "true"),
         typed=_choice(name, "typed", annotations, {"names": True, "nothing": False}, "nothing"),
+        totp=_choice(name, "stepup", annotations, {"totp": True, "none": False}, "none"),
         grant_s=_seconds(name, "grant", annotations["grant"]) if "grant" in annotations else 0,
     )
 

@@ -17,8 +17,8 @@ class Command:
 
 COMMANDS = (
     Command("cluster-status", "Nodes, quorum, machines and open approvals", prefixed=False),
-    Command("mission", "The latest missions, or one of them", "[number]"),
-    Command("approvals", "Approvals that wait for somebody"),
+    Command("mission", "The latest missions, or one; freeze or thaw all changes", "[number | freeze reason | thaw]"),
+    Command("approvals", "What waits for you, with its buttons, and for others"),
     Command("crew", "The agents, their models and limits"),
     Command("cost", "What missions have cost", "[mission]", offered=False),
     Command("audit", "The audit record of a mission", "[mission]", offered=False),

@@ -224,14 +224,16 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
     memory = wire.Memory.model_validate_json(sent.view.private_metadata)
     user = UserId(sent.user.id)
     reply = Reply(known.team, memory.channel, memory.thread_ts, user, sent.trigger_id, sent.api_app_id)
-    entered = [field.value for fields in sent.view.state.values.values() for field in fields.values() if field.value]
-    words = entered[0] if entered else ""
+    blocks = sent.view.state.values.items()
+    entered = {block: field.value for block, fields in blocks for field in fields.values() if field.value}
+    code = entered.pop("code", "")
+    words = next(iter(entered.values()), "")
     once = f"view/{sent.api_app_id}/{sent.view.id}/{user}"
     match sent.view.callback_id:
         case "deny":
             return Urgent(VoteCast(RequestId(memory.subject), "deny", words, "", reply), once)
         case "approve_typed":
-            return Urgent(VoteCast(RequestId(memory.subject), "approve", "", words, reply), once)
+            return Urgent(VoteCast(RequestId(memory.subject), "approve", "", words, reply, code=code), once)
         case "narrow":
             names = tuple(re.split(r"[\s,;]+", words.strip()))
             return Urgent(VoteCast(RequestId(memory.subject), "deny", "", "", reply, leave_out=names), once)

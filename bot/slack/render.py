@@ -69,7 +69,8 @@ def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
     }
     if modal.action != "details":
         view["submit"] = _plain_text(cut(modal.submit or "Send", 24))
-        blocks.append(_input(modal))
+        blocks += [_input(modal)] if modal.label or not modal.code else []
+        blocks += [_code_input()] if modal.code else []
     return view | {"blocks": blocks or [{"type": "section", "text": _plain_text("Nothing more.")}]}
 
 
@@ -95,6 +96,11 @@ def _input(modal: Modal) -> Block:
         "label": _plain_text(cut(modal.label or "Your words", 2_000)),
         "element": field | {"max_length": 2_000, "focus_on_load": True},
     }
+
+
+def _code_input() -> Block:
+    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": False, "max_length": 10}
+    return {"type": "input", "block_id": "code", "label": _plain_text("Code of your authenticator"), "element": field}
 
 
 def _chunks(text: str, most: int) -> list[str]:

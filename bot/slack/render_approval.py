@@ -50,7 +50,7 @@ def waiting_parts(card: ApprovalCard) -> list[Part]:
 
 
 def _buttons(card: ApprovalCard) -> Buttons:
-    approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
+    approve = ("Approve…", "approve_typed") if card.typed or card.code else ("Approve", "approve")
     row = [Button(*approve, card.request, "primary")]
     row += [Button(f"Approve for {_span(card.grant_s)}", "approve_grant", card.request)] if card.grant_s else []
     row += [Button("Narrow…", "narrow", card.request)] if card.narrow else []
@@ -122,4 +122,6 @@ def _voting(card: ApprovalCard) -> Line:
         votes += (Text(", not "), Person(one))
     if card.typed:
         votes += (Text(" · type "), bold(cut(card.typed, 300)), Text(" to approve"))
+    if card.code:
+        votes += (Text(" · approving takes a one-time code"),)
     return votes

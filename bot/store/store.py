@@ -7,6 +7,7 @@ from bot.store.approvals import RedisApprovals
 from bot.store.artifacts import RedisArtifacts
 from bot.store.audit import RedisAudit
 from bot.store.budget import RedisBudget
+from bot.store.codes import RedisUsedCodes
 from bot.store.connection import Link, connect
 from bot.store.errors import AlreadyRunningError
 from bot.store.folder import Folder
@@ -30,6 +31,7 @@ class Store:
     approvals: RedisApprovals
     grants: RedisGrants
     switch: RedisSwitch
+    codes: RedisUsedCodes
     artifacts: RedisArtifacts
     audit: RedisAudit
     budget: RedisBudget
@@ -89,6 +91,7 @@ def over(link: Link, server: EmbeddedServer | None = None, reclaim_s: float = RE
         approvals=RedisApprovals(link),
         grants=RedisGrants(link),
         switch=RedisSwitch(link),
+        codes=RedisUsedCodes(link),
         artifacts=RedisArtifacts(link),
         audit=RedisAudit(link),
         budget=RedisBudget(link),

@@ -104,3 +104,14 @@ async def test_rule_9_frozen_no_change_is_used_or_begun(store: Store, given: Gra
     assert await store.switch.thaw() == freeze
     assert await store.switch.thaw() is None
     assert await store.approvals.consume(used, token, stops=0, start_within_s=60) == ""
+
+
+async def test_rule_12_of_many_uses_of_one_code_one_counts(store: Store) -> None:
+    for _ in range(2):
+        await store.codes.note_wrong(BO)
+    assert await store.codes.wrong(BO) == 2
+    assert sorted(await asyncio.gather(*(store.codes.take(BO, 100) for _ in range(9)))) == [False] * 8 + [True]
+    assert await store.codes.wrong(BO) == 0
+    assert not await store.codes.take(BO, 99)
+    assert await store.codes.take(BO, 101)
+    assert await store.codes.take(ANA, 100)

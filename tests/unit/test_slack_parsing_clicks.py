@@ -185,3 +185,12 @@ def test_a_button_in_a_list_for_one_person_begins_no_thread() -> None:
     assert isinstance(parsed, Urgent)
     assert isinstance(parsed.item, VoteCast)
     assert (parsed.item.reply.thread_ts, parsed.item.reply.ephemeral) == ("", True)
+
+
+def test_a_form_with_names_and_a_code() -> None:
+    state = {"values": {"input": {"value": {"value": "cp1 cp2"}}, "code": {"value": {"value": "123 456"}}}}
+    parsed = parse(submission("approve_typed", None, state=state), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.typed, parsed.item.code) == ("cp1 cp2", "123 456")
+    assert "123 456" not in repr(parsed.item)

@@ -281,3 +281,12 @@ def test_the_list_and_the_card_have_the_same_buttons() -> None:
     card = replace(CARD, typed="cp1 cp2", narrow=True)
     shown, listed = render(card).messages[0].blocks[-1], render(Private(BO, "", cards=(card,))).messages[-1].blocks[-1]
     assert {**shown, "block_id": ""} == {**listed, "block_id": ""}
+
+
+@pytest.mark.parametrize(("label", "inputs"), [("cp1 cp2", ["input", "code"]), ("", ["code"])])
+def test_a_form_asks_for_the_code_beside_the_names_or_alone(label: str, inputs: list[str]) -> None:
+    modal = Modal("t", "approve_typed", "a7f3", "Approve a7f3", "Text.", label, "Approve", code=True)
+    view: Any = render_modal(modal, "C1", "")
+    assert not find_view_problems(view)
+    assert [block["block_id"] for block in view["blocks"] if block["type"] == "input"] == inputs
+    assert "approve_typed" in str(render(replace(CARD, code=True)).messages[0].blocks)
