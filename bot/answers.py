@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 from bot.agents.persona import Persona
 from bot.bills import bill_of, costs_of_agents, costs_of_missions, record_of
@@ -13,7 +14,7 @@ from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
 from bot.domain.inbound import Commanded
 from bot.domain.ports import Clock, Door, Scope, Watch
-from bot.domain.posts import Private
+from bot.domain.posts import ApprovalCard, Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
 from bot.mission import fold, mark_of
@@ -23,7 +24,18 @@ Rows = tuple[tuple[str, ...], ...]
 WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
 NO_MISSION = "No mission yet. Mention @Architect with what you want built."
-HELP = "Commands: cluster-status, mission [number], mission verify [number], mission accept, mission waive, approvals, crew, cost [number], audit [number]. As a mention: “@Watchbill mission 7”."
+CARDS_SHOWN = 8
+HELP = (
+    "Commands: cluster-status, mission [number], mission verify [number], mission accept, mission waive, "
+    "mission freeze [reason], mission thaw, approvals, crew, cost [number], audit [number]. "
+    "As a mention: “@Watchbill mission 7”."
+)
+
+
+class Looks(Door, Protocol):
+    """The gate, as answers need it: reads through the one door, and the cards of what waits."""
+
+    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
 class Silent:
@@ -43,7 +55,7 @@ class Answers:
     """Reads only; every look at infrastructure goes through the gate as any read does (rule 9)."""
 
     def __init__(
-        self, *, journal: Journal, approvals: Approvals, door: Door, personas: Mapping[PersonaName, Persona],
+        self, *, journal: Journal, approvals: Approvals, door: Looks, personas: Mapping[PersonaName, Persona],
         clock: Clock, titles: Titles, watch: Watch, estate: str, audit: Audit, limit_usd: float,
         lock: Callable[[], Awaitable[tuple[str, str] | None]], verifier: Verifier,
     ) -> None:  # fmt: skip
@@ -194,11 +206,21 @@ class Answers:
         return fold(entries, kept) if entries or kept else None
 
     async def _waiting(self, asked: Commanded) -> Private:
-        waiting = await self._approvals.pending()
+        """First what waits for this person, with buttons; then what waits for others."""
+        user, now = asked.reply.user, self._clock.now()
+        waiting = [one for one in await self._approvals.pending() if one.expires_at > now]
         if not waiting:
-            return Private(asked.reply.user, "Nothing waits for approval.", title="Approvals")
-        rows = (("request", "class", "what", "until", "votes"), *(_request_row(request) for request in waiting))
-        return Private(asked.reply.user, f"{len(waiting)} waiting.", rows, title="Approvals")
+            return Private(user, "Nothing waits for approval.", title="Approvals")
+        cards = {one.id: self._door.card(one) for one in waiting}
+        mine = [
+            one for one in waiting
+            if user in cards[one.id].who_may and user not in {vote.user for vote in one.votes}
+        ][:CARDS_SHOWN]  # fmt: skip
+        others = [one for one in waiting if one not in mine]
+        head = ("request", "class", "what", "until", "votes")
+        rows = (head, *(_request_row(request) for request in others)) if others else ()
+        text = f"{len(waiting)} waiting, {len(mine)} of them for you."
+        return Private(user, text, rows, title="Approvals", cards=tuple(cards[one.id] for one in mine))
 
     def _crew(self, asked: Commanded) -> Private:
         rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())

@@ -46,6 +46,7 @@ from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
 from bot.policy.secret_bindings import BoundSecrets
+from bot.policy.stepup import TotpCodes, read_totp_secrets
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
 from bot.slack.identities import SlackSettingError
@@ -87,6 +88,8 @@ def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
         policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
+        if not read_totp_secrets(settings.totp_secrets, settings.policies) and policies.authoriser.asks_for_codes:
+            raise CannotStartError('a policy says @stepup("totp"), and WATCHBILL_TOTP_SECRETS names nobody\'s secret')
         prices, knowledge = load_prices(settings.policies / "prices.yaml"), load_knowledge(settings.personas)
         return Rules(policies, prices, knowledge, read_secrets(settings.policies, settings.secrets_file))
     except PolicyError as error:
@@ -164,6 +167,8 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
+    redactor.learn(*read_totp_secrets(settings.totp_secrets, settings.policies).values())
+    codes = TotpCodes(lambda: read_totp_secrets(settings.totp_secrets, settings.policies), store.codes, clock)
     tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor, rules.secrets)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
@@ -171,19 +176,12 @@ def _composed(
         GateParts(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
-            authoriser=policies.authoriser,
-            threat=policies.threat,
-            environments=policies.environments,
-            people=people,
-            approvals=store.approvals,
-            artifacts=store.artifacts,
-            audit=store.audit,
-            leases=store.leases,
-            redactor=redactor,
-            clock=clock,
+            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments, people=people, codes=codes,
+            approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
+            audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),
         )
-    )
+    )  # fmt: skip
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}

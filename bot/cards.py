@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from bot.domain.approvals import ApprovalRequest
 from bot.domain.contract import Criterion
-from bot.domain.posts import CriterionLine, MissionCard, Post, Report
+from bot.domain.posts import ApprovalCard, CriterionLine, GrantLine, MissionCard, Notice, Post, Report
 from bot.domain.state import Mission
 from bot.mission import mark_of
 
@@ -35,8 +36,21 @@ def mission_card(state: Mission, titles: Titles, limit_usd: float) -> Post:
         ended=ended,
         buttons=("details",) if ended else ("details", "extend", "stop") if extend else ("details", "stop"),
         note=state.parked_text if state.parked else "",
+        frozen="" if ended else state.frozen,
+        grants=tuple(GrantLine(one.grant, one.title, one.by, one.until) for one in state.grants.values()),
     )
     return Post(f"card:{state.id}", state.thread, WATCHBILL, body)
+
+
+def reminder(request: ApprovalRequest, card: ApprovalCard) -> Post:
+    """Half the time of a request is over and nobody decided: one word to those who still can."""
+    voted = {vote.user for vote in request.votes}
+    since, until = f"{request.created_at:%H:%M}", f"{request.expires_at:%H:%M} UTC"
+    text = (
+        f"Request {request.short} waits since {since} and expires at {until}: {request.effect.title}. Who may decide: "
+    )
+    notice = Notice(text, mention=tuple(user for user in card.who_may if user not in voted))
+    return Post(f"reminder:{request.id}", request.thread, WATCHBILL, notice)
 
 
 def report(state: Mission, now: datetime, *, code: str, audit_head: str = "") -> Post:

@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
             return _audit(given.what, given.file, given.head, given.public_key)
         case "replay":
             return _replay(given.file, as_json=given.json, explain=given.explain, html=given.html)
+        case "policy":
+            return _policy(given.what, given.call)
         case _:
             _parser().print_help()
             return 0
@@ -69,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--json", action="store_true")
     replay.add_argument("--explain", action="store_true", help="every turn and every detection")
     replay.add_argument("--html", type=Path, metavar="OUT", help="write a page with a lane for every agent")
+    policy = commands.add_parser("policy", help="the operator's own policy tests, and the way to a decision")
+    policy.add_argument("what", choices=["test", "explain"])
+    policy.add_argument(
+        "call", nargs="?", default="", help="for explain, as JSON: persona, tool, class, environment, …"
+    )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
     return parser
 
@@ -164,3 +171,29 @@ def _replay(file: Path, *, as_json: bool, explain: bool, html: Path | None) -> i
     else:
         print(explained(outcome) if explain else summary(outcome))
     return 0
+
+
+def _policy(what: str, call: str) -> int:
+    from bot.policy.cases import run_cases  # noqa: PLC0415 # start-up time of --help
+    from bot.policy.explaining import explain, read_call  # noqa: PLC0415
+    from bot.policy.loading import read_authoriser  # noqa: PLC0415
+    from bot.policy.problems import PolicyError  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        settings = load()
+        authoriser, environments = read_authoriser(settings.policies, settings.environments)
+        if what == "explain":
+            print(explain(authoriser, environments, read_call(call)))
+            return 0
+        outcomes = run_cases(authoriser, environments, settings.policies / "tests")
+    except (SettingsError, PolicyError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    for outcome in outcomes:
+        print(
+            f"{'FAIL' if outcome.problem else 'ok  '}  {outcome.name}{': ' if outcome.problem else ''}{outcome.problem}"
+        )
+    failed = sum(bool(outcome.problem) for outcome in outcomes)
+    print(f"{len(outcomes)} cases, {failed} failed")
+    return 1 if failed or not outcomes else 0

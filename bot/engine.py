@@ -104,6 +104,7 @@ class Engine:
         Raises what ended one of the two loops: a worker that only half works must not look alive.
         """
         LOG.info(logs.WORKER_STARTED, worker=self._p.worker)
+        await self._patiently(self._p.desk.catch_up())
         loops = [asyncio.create_task(self._immediates()), asyncio.create_task(self._lanes())]
         stopped = asyncio.create_task(stop.wait())
         try:

@@ -8,21 +8,35 @@ from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
 from bot.domain.calls import ToolResult
 from bot.domain.ids import MissionId, RequestId, Thread, UserId
-from bot.domain.inbound import Commanded, Immediate, ModalAsked, Reply, Ruled, Settled, StopAsked, VoteCast
+from bot.domain.inbound import (
+    Commanded,
+    Continue,
+    GrantRevoked,
+    Immediate,
+    ModalAsked,
+    Reply,
+    Ruled,
+    Settled,
+    StopAsked,
+    VoteCast,
+)
 from bot.domain.people import Role
 from bot.domain.ports import People
 from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
 from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
+from bot.orders import OrderedGate, Orders
 from bot.rulings import USAGE, Words, read_words
 
 STOP_WORDS = "Stopping. No new call starts; what runs is interrupted the way its tool declares."
 
 
-class VotingGate(Protocol):
+class VotingGate(OrderedGate, Protocol):
     """What the desk needs of the gate."""
 
     async def vote(self, cast: VoteCast) -> VoteAnswer: ...
     async def may_vote(self, request: RequestId, user: UserId, place: Thread) -> NotCounted | None: ...
+    async def void_outdated(self) -> tuple[ApprovalRequest, ...]: ...
+    async def outdated_grants(self) -> tuple[Thread, ...]: ...
     async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
@@ -42,6 +56,7 @@ class Desk:
         self._journal = journal
         self._approvals = approvals
         self._people = people
+        self._orders = Orders(gate, inbox, outbox, journal)
 
     async def serve(self, item: Immediate) -> None:
         looks = isinstance(item, Commanded) or (isinstance(item, ModalAsked) and item.what in {"details", "answer"})
@@ -58,9 +73,9 @@ class Desk:
             case Commanded() if (words := read_words(item.text)) and item.name == "mission":
                 await self._rule(item, words)
             case Commanded():
-                answer = await self._answers.answer(item)
-                await self._outbox.put(Post(f"answer:{item.reply.trigger or item.reply.message_ts}", _place(item.reply),
-                                            WATCHBILL, answer))  # fmt: skip
+                await self._answer(item.reply, await self._orders.obey(item) or await self._answers.answer(item))
+            case GrantRevoked():
+                await self._answer(item.reply, await self._orders.revoke(item))
             case _:
                 assert_never(item)
 
@@ -74,6 +89,21 @@ class Desk:
             )
             return
         await self._inbox.put(thread.lane, Ruled(words.what, words.subject, words.reason, asked.reply))
+
+    async def catch_up(self) -> None:
+        """At a worker's start: what waits under other policies than this worker's is void, with a word to each thread."""
+        for request in await self._gate.void_outdated():
+            lane, title = request.thread.lane, request.effect.title or request.prepared.call.tool
+            text = f"Request {request.short} is void: {request.note}. Nothing ran: {title}. The agent may ask again."
+            card = Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request))
+            await self._outbox.put(card, Post(f"outdated:{request.id}", request.thread, WATCHBILL, Notice(text)))
+            await self._inbox.put(lane, Settled(lane, request.id))
+        for thread in await self._gate.outdated_grants():
+            await self._inbox.put(thread.lane, Continue(thread.lane, "its grants are of other policies"))
+
+    async def _answer(self, reply: Reply, answer: Private) -> None:
+        key = f"answer:{reply.trigger or reply.message_ts}"
+        await self._outbox.put(Post(key, _place(reply), WATCHBILL, answer))
 
     async def _turn_away(self, reply: Reply) -> None:
         """Votes have the gate's own answer; everything else that is not STOP takes a role."""
@@ -91,9 +121,13 @@ class Desk:
                 )
                 if request.status != "pending":
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
+                if cast.reply.ephemeral:  # the list that carried the button cannot be edited
+                    votes = sum(vote.ballot == "approve" for vote in request.votes)
+                    text = f"Counted: request {request.short} is {request.status}, {votes} of {request.terms.quorum} votes."
+                    await self._answer(cast.reply, Private(cast.reply.user, text))
             case NotCounted(_, _, request):
                 await self._refuse(cast.reply, answer)
-                if request is not None and request.status in {"approved", "denied"}:
+                if request is not None and request.status in {"approved", "denied", "superseded"}:
                     # Where a worker died between counting the vote and telling the lane, this is the vote once more.
                     await self._inbox.put(request.thread.lane, Settled(request.thread.lane, request.id))
             case _:
@@ -123,14 +157,16 @@ class Desk:
             )
 
     async def _modal(self, asked: ModalAsked) -> None:
-        reply = asked.reply
+        reply, place = asked.reply, _place(asked.reply)
         modal: Modal | None = None
-        if asked.what in {"deny", "approve_typed", "details"}:
+        if asked.what in {"deny", "approve_typed", "narrow", "details"}:
             await self._adopt(RequestId(asked.subject), reply)
             request = await self._approvals.get(RequestId(asked.subject))
             refused = None
+            listed = request is not None and reply.ephemeral and request.thread.team == reply.team
+            place = request.thread if request is not None and listed else _place(reply)
             if asked.what != "details":
-                refused = await self._gate.may_vote(RequestId(asked.subject), reply.user, _place(reply))
+                refused = await self._gate.may_vote(RequestId(asked.subject), reply.user, place)
             if refused is not None:
                 await self._refuse(reply, refused)
                 return
@@ -140,7 +176,7 @@ class Desk:
                           "Answer", "Send")  # fmt: skip
         if modal is not None:
             shown = replace(modal, to=reply.user)
-            await self._outbox.put(Post(f"modal:{reply.trigger}", _place(reply), WATCHBILL, shown))
+            await self._outbox.put(Post(f"modal:{reply.trigger}", place, WATCHBILL, shown))
 
     async def _mission_modal(self, asked: ModalAsked) -> Modal | None:
         summary, details = await self._answers.details(MissionId(asked.subject))
@@ -180,14 +216,24 @@ def _request_modal(asked: ModalAsked, request: ApprovalRequest) -> Modal:
     if what == "deny":
         text = f"{title}. The reason goes to the agent, who may not try the same again."
         return Modal(trigger, "deny", request.id, f"Deny {request.short}", text, "Reason", "Deny")
+    if what == "narrow":
+        names = "\n".join(request.names)
+        text = (
+            f"{title}. Names that are to be left out of it, divided by spaces. The agent plans again without them and asks "
+            f"anew, with votes at zero; nothing can be added.\n\n{names}"
+        )
+        return Modal(trigger, "narrow", request.id, f"Narrow {request.short}", text, "Leave out", "Leave out")
     if what == "approve_typed":
         names = " ".join(request.terms.typed_names)
-        text = f"{title}. Type {names} to approve."
-        return Modal(trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve")
+        text = f"{title}. Type {names} to approve." if names else f"{title}."
+        totp = request.terms.totp
+        return Modal(
+            trigger, "approve_typed", request.id, f"Approve {request.short}", text, names, "Approve", code=totp
+        )
     lines = "\n".join(f"{item.action} {item.name} {item.where} {item.detail}" for item in request.effect.items)
     text = f"{title}\n{lines}\n\ndigest {request.digest}\npolicy {request.policy_version}"
     name = f"Request {request.short}"
-    return Modal(trigger, "details", request.id, name, text, code=request.prepared.full_text)
+    return Modal(trigger, "details", request.id, name, text, verbatim=request.prepared.full_text)
 
 
 def _place(reply: Reply) -> Thread:

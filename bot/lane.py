@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Protocol, assert_never
 
 from bot.agents.persona import Persona
-from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, report
+from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, reminder, report
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ToolResult
-from bot.domain.ids import InboxId, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
+from bot.domain.ids import LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.inbound import (
     AnswerGiven,
     Continue,
@@ -27,12 +27,13 @@ from bot.domain.ports import Clock, Environments, People, Scope, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Private, QuestionCard
 from bot.domain.state import Mission, OpenQuestion
 from bot.domain.storage import Approvals, Commit, Deadline, Journal
+from bot.lines import Ids
 from bot.mission import applied, fold
 from bot.router import addressed
 from bot.rulings import rule
+from bot.standing import Standing
 from bot.turn import LaneWatch
 
-Ids = tuple[InboxId, ...]  # the items that one answer consumes
 REARM_S = 5.0  # a deadline that came before its time, by another clock, comes again after this
 
 
@@ -68,6 +69,7 @@ class Gate(Protocol):
     async def settle(self, request: RequestId, token: Token, scope: Scope, watch: Watch) -> Settlement: ...
     async def recover(self, request: ApprovalRequest, scope: Scope, watch: Watch) -> Settlement: ...
     async def expire(self, request: RequestId) -> ApprovalRequest | None: ...
+    async def standing(self, mission: Mission) -> tuple[Standing, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
@@ -129,7 +131,19 @@ class LaneRules:
             scope = Scope(state, request.asked_by, state.turns, self._clock.now())
             settlement = await self._gate.recover(request, scope, visit.watch)
             await self._record_settlement(visit, (), settlement)
-        return await self._forgotten(visit) or bool(begun)
+        return await self._caught_up(visit) or await self._forgotten(visit) or bool(begun)
+
+    async def _caught_up(self, visit: Visit) -> bool:
+        """Grants and the freeze stand in the store: what changed there since goes into the log and on the card."""
+        state = visit.state
+        changed = await self._gate.standing(state) if state else ()
+        if not changed:
+            return False
+        opened = (one for one in changed if isinstance(one, log.GrantOpened))
+        ends = tuple(Deadline(visit.lane, "grant", one.grant, one.until) for one in opened)
+        await self._write(visit, (), *changed, deadlines=ends)
+        await self._show(visit)
+        return True
 
     # messages --------------------------------------------------------------------------------------------------------
 
@@ -273,7 +287,7 @@ class LaneRules:
         wanted = "deny" if request.status == "denied" else "approve"
         by = tuple(vote.user for vote in request.votes if vote.ballot == wanted)
         returned = log.ToolReturned(state.turns, request.asked_by, request.effect.cls, result, request.id)
-        ended = log.ApprovalEnded(request.id, request.status, by, request.note)
+        ended = log.ApprovalEnded(request.id, request.status, by, request.note, request.left_out)
         entries: tuple[log.Entry, ...] = (returned, *settlement.entries, ended)
         posts = [Post(f"request:{request.id}", state.thread, WATCHBILL, self._gate.card(request, result))]
         said, _, rest = result.text.partition("\n")
@@ -304,6 +318,14 @@ class LaneRules:
             await self._close(visit, ids, question, question.options[question.default], "")
             return
         request = RequestId(due.subject)
+        if due.what == "start" and request in state.requests:
+            await self._settle(visit, ids, request)
+            return
+        if due.what == "reminder":
+            stored = await self._approvals.get(request) if request in state.requests else None
+            late = stored if stored is not None and stored.status == "pending" else None
+            await self._write(visit, ids, posts=(reminder(late, self._gate.card(late)),) if late else ())
+            return
         expired = await self._gate.expire(request) if request in state.requests else None
         if expired is None or expired.status != "expired":
             await self._write(visit, ids, deadlines=await self._rearmed(visit, request))

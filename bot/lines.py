@@ -1,4 +1,4 @@
-"""Lines that one author wrote in a row, as the one message that they are (rule 4). Pure."""
+"""What waits in a lane, as it is heard: the lines that one author wrote in a row are one message (rule 4). Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from bot.domain.ids import InboxId
 from bot.domain.inbound import Ordered, Said
 
-Ids = tuple[InboxId, ...]
+Ids = tuple[InboxId, ...]  # the items that one answer consumes
 
 
 def joined(items: Sequence[tuple[InboxId, Ordered]]) -> list[tuple[Ids, Ordered]]:

@@ -27,6 +27,7 @@ from bot.domain.state import (
     Wake,
 )
 from bot.interventions import heard, intervened
+from bot.standing import stood
 
 TALK_KEPT = 20  # lines; older ones are in the log and in the digest of the context
 RESULTS_KEPT = 200
@@ -123,6 +124,8 @@ def _apply(state: Mission, logged: Logged) -> Mission:
             return _spoken(state, logged)
         case log.Asked() | log.QuestionAnswered() | log.ApprovalAsked() | log.ApprovalEnded():
             return _asked(state, logged)
+        case log.GrantOpened() | log.GrantEnded() | log.FreezeSeen():
+            return stood(state, entry)
         case (
             log.Planned()
             | log.VerdictRecorded()
@@ -148,7 +151,7 @@ def _heard(state: Mission, logged: Logged) -> Mission:
     match logged.entry:
         case log.RequestAmended(by, text):
             wake = Wake(f"{logged.id}", PersonaName("architect"), f"Amendment: {text}", "said", frozenset({by}))
-            state = replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake))
+            state = replace(state, amendments=(*state.amendments, (by, text)), wakes=(*state.wakes, wake), left_out=())
             return _moved_on(state, Line(by, f"(amends the request) {text}"))
         case log.HumanSaid(by, text, to, _):
             wake = Wake(f"{logged.id}", to, text, "said", frozenset({by}))
@@ -295,7 +298,8 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
             state = replace(state, approved=state.approved + 1, approvals_by=by)
         case "denied":
             denial = Denial(asked.digest, entry.reason, entry.by)
-            state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial))
+            left_out = tuple(dict.fromkeys((*state.left_out, *entry.left_out)))
+            state = replace(state, denied=state.denied + 1, denials=(*state.denials, denial), left_out=left_out)
         case _:
             pass
     sees_it = not text and state.turn is not None and state.turn.persona == asked.by  # it goes on after a crash
@@ -377,12 +381,7 @@ def _talk(state: Mission, who: str, text: str) -> tuple[Line, ...]:
 
 def _spent(state: Mission, persona: PersonaName, more: Spend) -> Mission:
     mine = state.spend_by.get(persona, Spend())
-    return replace(state, spend=_add(state.spend, more), spend_by={**state.spend_by, persona: _add(mine, more)})
-
-
-def _add(one: Spend, other: Spend) -> Spend:
-    tokens = (one.prompt + other.prompt, one.completion + other.completion)
-    return Spend(one.usd + other.usd, *tokens, one.steps + other.steps)
+    return replace(state, spend=state.spend.plus(more), spend_by={**state.spend_by, persona: mine.plus(more)})
 
 
 def _clocked(state: Mission, at: datetime) -> Mission:

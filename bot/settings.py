@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     )
     policies: Path = Field(ROOT / "policies", description="Folder of Cedar policies, limits, prices, threat model.")
     people: Path | None = Field(None, description="people.yaml, if it is not in the policies folder.")
+    totp_secrets: Path | None = Field(
+        None, description='File of authenticator secrets by person, mode 0600, where a policy asks @stepup("totp").'
+    )
     environments: Path | None = Field(None, description="environments.yaml, if it is not in the policies folder.")
     personas: Path = Field(ROOT / "personas", description="Folder of the four personas.")
     blueprints: Path = Field(

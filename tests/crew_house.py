@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,7 @@ from bot.policy.environments import EnvironmentMap, Mapped
 from bot.policy.knowledge import Knowledge, load_knowledge
 from bot.policy.limits import Limit, Limits
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
 from bot.store.store import Store
 from bot.turn import Turns
@@ -192,6 +194,9 @@ class PlayedTool:
 
     async def prepare(self, call: ToolCall, arguments: Any, scope: Scope) -> Prepared | Cannot:
         binding: dict[str, Json] = {"arguments": dict(call.arguments)}
+        if not self.durable and self.name in self._house.sensitive:
+            effect = Effect(CallClass.SENSITIVE_READ, "played", "it shows a secret", title=f"Read with {self.name}")
+            return Prepared(call, effect, binding)
         if not self.durable:
             return Prepared(call, Effect(CallClass.READ, "played", "it only looks"), binding)
         given = str(arguments.get("plan", ""))
@@ -202,8 +207,8 @@ class PlayedTool:
         effect = Effect(
             CallClass.DESTROY if destroys else CallClass.CHANGE, "played", "it changes machines",
             title="Destroy cp1" if destroys else f"Apply plan {known[0][:12]}", targets=(Target("node", "pve1"),),
-            items=(Item("delete" if destroys else "create", "cp1", "2 CPU", "pve1"),), create=int(not destroys),
-            destroy=int(destroys),
+            items=tuple(Item("delete" if destroys else "create", name, "2 CPU", "pve1") for name in self._house.names),
+            create=int(not destroys), destroy=int(destroys),
         )  # fmt: skip
         pins = {"serial": str(self._house.serial)}
         alike = (f"{self._house.codes[known[0]]} {self._house.serial}",)
@@ -267,10 +272,10 @@ class PlayedTool:
 
 
 @cache
-def rules() -> Authoriser:
+def rules(version: str = "v1") -> Authoriser:
     policies = ROOT / "policies"
     files = {f"policies/{path.name}": path.read_text() for path in policies.glob("*.cedar")}
-    return Authoriser((policies / "schema.cedarschema").read_text(), files, "v1")
+    return Authoriser((policies / "schema.cedarschema").read_text(), files, version)
 
 
 @cache
@@ -321,6 +326,9 @@ class CrewHouse:
         self.findings: list[Json] = []
         self.serial = 1
         self.destroys = False
+        self.names: tuple[str, ...] = ("cp1",)
+        self.policy_version = "v1"
+        self.sensitive: frozenset[str] = frozenset()  # tools whose reads show a secret
         self.environment = "production"
         self.steps_most = 300
         self.tools: dict[str, PlayedTool] = {
@@ -346,8 +354,8 @@ class CrewHouse:
             GateParts(
                 tools=tools,
                 crew={**{n: p.tools for n, p in personas.items()}, PersonaName("watchbill"): ("proxmox_read",)},
-                authoriser=rules(), threat=threat, environments=environments, people=self.people,
-                approvals=store.approvals, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
+                authoriser=rules(self.policy_version), threat=threat, environments=environments, people=self.people,
+                approvals=store.approvals, codes=TotpCodes(dict, store.codes, self.clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip
@@ -427,7 +435,8 @@ class CrewHouse:
                 held = await link.read("HLEN", f"{link.prefix}held")
                 due = await link.read("ZCARD", f"{link.prefix}due")
                 clicks = await link.read("XLEN", f"{link.prefix}now")
-                calm = 0 if int(held) + int(due) + int(clicks) else calm + 1
+                reached = await link.read("ZCOUNT", f"{link.prefix}deadlines", "-inf", round(time.time() * 1000))
+                calm = 0 if int(held) + int(due) + int(clicks) + int(reached) else calm + 1
                 await asyncio.sleep(0.005)
         await self.pump()
 

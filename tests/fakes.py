@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
+from bot.domain.grants import FREEZES, Freeze
 from bot.domain.ids import ArtifactId, CallId, Json, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.people import Human, Role
 from bot.domain.ports import ArgumentError, Cannot, Done, Scope, Watch
@@ -119,6 +120,10 @@ class MemoryLeases:
         return self.counts.get(lane, 0)
 
 
+class Frozen(Protocol):
+    async def frozen(self) -> Freeze | None: ...
+
+
 class MemoryApprovals:
     """Requests with the transitions of the port. `durable` False: the start cannot be made durable."""
 
@@ -127,6 +132,7 @@ class MemoryApprovals:
         self._leases = leases
         self.token = token
         self.durable = True
+        self.switch: Frozen | None = None
         self.requests: dict[RequestId, ApprovalRequest] = {}
         self.results: dict[RequestId, ToolResult] = {}
         self.before_consume: Callable[[], Awaitable[object]] | None = None
@@ -187,6 +193,8 @@ class MemoryApprovals:
             return "stale_token"
         if await self._leases.stops(token.lane) != stops:
             return "stopped"
+        if self.switch is not None and stored.effect.cls in FREEZES and await self.switch.frozen() is not None:
+            return "frozen"
         if stored.digest != request.digest:
             return "digest"
         if (self._clock.now() - stored.approved_at).total_seconds() > start_within_s:

@@ -15,6 +15,7 @@ from bot.gate import ExecutionLedger, Gate, Parts
 from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
 from tests.fakes import (
     ARCHITECT,
@@ -34,6 +35,7 @@ from tests.fakes import (
     mission,
     scope,
 )
+from tests.grant_fakes import MemoryGrants, MemorySwitch, MemoryUsedCodes
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 REVISION = "9c1d22" + "0" * 58
@@ -51,9 +53,9 @@ SECRET = "hunter2-very-secret"
 
 
 @cache
-def authoriser() -> Authoriser:
+def authoriser(version: str = "v1") -> Authoriser:
     files = {f"policies/{path.name}": path.read_text() for path in POLICIES.glob("*.cedar")}
-    return Authoriser((POLICIES / "schema.cedarschema").read_text(), files, "v1")
+    return Authoriser((POLICIES / "schema.cedarschema").read_text(), files, version)
 
 
 def verdict(*findings: Finding, revision: str = REVISION, checks: tuple[str, ...] = ("7-1-0-3",)) -> Verdict:
@@ -76,6 +78,11 @@ class House:
         self.leases = MemoryLeases()
         self.token = Token(THREAD.lane, 1, "w1")
         self.approvals = MemoryApprovals(self.clock, self.leases, self.token)
+        self.switch = MemorySwitch()
+        self.grants = MemoryGrants(self.approvals, self.leases, self.switch)
+        self.approvals.switch = self.switch
+        self.secrets: dict[UserId, str] = {}
+        self.codes = MemoryUsedCodes()
         self.watch = FakeWatch()
         self.redactor = SecretRedactor(pve_token=SECRET)
         self.apply = FakeTool(
@@ -99,7 +106,10 @@ class House:
             threat=ThreatModel({"production": "medium", "lab": "critical"}, {("accepted-rule", "production"): "known"}),
             environments=EnvironmentMap(("lab", "production"), (*rules, Mapped("lab", "node", "lab1"))),
             people=self.people,
+            codes=TotpCodes(lambda: self.secrets, self.codes, self.clock),
             approvals=self.approvals,
+            grants=self.grants,
+            switch=self.switch,
             artifacts=self.artifacts,
             audit=self.audit,
             leases=self.leases,
@@ -129,11 +139,14 @@ class House:
         return answer.result.text
 
     async def vote(
-        self, request: RequestId, user: UserId, ballot: str = "approve", *, reason: str = "", typed: str = "", place: Thread = THREAD
+        self, request: RequestId, user: UserId, ballot: str = "approve", *, reason: str = "", typed: str = "",
+        place: Thread = THREAD, grant: bool = False, code: str = "",
     ) -> VoteAnswer:  # fmt: skip
         reply = Reply(place.team, place.channel, place.ts, user)
         assert ballot in {"approve", "deny"}
-        return await self.gate.vote(VoteCast(request, "deny" if ballot == "deny" else "approve", reason, typed, reply))
+        return await self.gate.vote(
+            VoteCast(request, "deny" if ballot == "deny" else "approve", reason, typed, reply, grant, code=code)
+        )
 
     async def approved(self, user: UserId, **given: Any) -> ApprovalRequest:
         request = await self.held(**given)

@@ -17,7 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.domain import log
 from bot.domain.calls import ResultStatus
 from bot.domain.ids import Json, QuestionId, RequestId, UserId
-from bot.domain.inbound import AnswerGiven, Commanded, ExtendAsked, ModalAsked, Reply, Said, StopAsked, VoteCast
+from bot.domain.inbound import (
+    AnswerGiven,
+    Commanded,
+    ExtendAsked,
+    GrantRevoked,
+    ModalAsked,
+    Reply,
+    Said,
+    StopAsked,
+    VoteCast,
+)
 from bot.domain.model import ModelReply, ModelRequest, ModelUnavailableError, ProposedCall, StopReason, Usage
 from bot.domain.posts import (
     ApprovalCard,
@@ -87,10 +97,11 @@ class Step(Strict):
     """One thing that somebody does. `by` is a name of people; `thread` "new" begins another thread."""
 
     say: str | None = None
-    click: Literal["approve", "deny"] | None = None
-    form: Literal["deny", "approve_typed", "details", "answer"] | None = None
+    click: Literal["approve", "approve_grant", "deny", "narrow"] | None = None
+    form: Literal["deny", "approve_typed", "narrow", "details", "answer"] | None = None
     answer: str | int | None = None
-    press: Literal["stop", "clear", "extend"] | None = None
+    listed: bool = False  # pressed in the list of /approvals, in another channel, not on the card
+    press: Literal["stop", "clear", "extend", "revoke"] | None = None
     command: str | None = None
     later: float | None = None  # seconds
     let: str | None = None  # what waits may go on
@@ -115,6 +126,8 @@ class Scenario(Strict):
     environment: str = "production"
     steps_most: int = 300
     destroys: bool = False
+    names: list[str] = ["cp1"]  # what a plan makes
+    sensitive: list[str] = []  # tools whose reads show a secret
     findings: list[dict[str, str]] = []
     model: dict[Literal["architect", "builder", "sentinel", "qa"], list[Answer]] = {}
     tools: dict[str, list[ToolPlay]] = {}
@@ -153,6 +166,8 @@ class Player:
         self.house.environment = scenario.environment
         self.house.steps_most = scenario.steps_most
         self.house.destroys = scenario.destroys
+        self.house.names = tuple(scenario.names)
+        self.house.sensitive = frozenset(scenario.sensitive)
         self.house.findings = [dict(finding) for finding in scenario.findings]
         for name, plays in scenario.tools.items():
             self.house.tools[name].plays = [
@@ -253,7 +268,11 @@ class Player:
         if step.say is not None:
             await self.say(step, user)
         if step.click is not None:
-            cast = VoteCast(self.request(), step.click, step.reason, step.typed, self.reply(user))
+            ballot = "deny" if step.click in {"deny", "narrow"} else "approve"
+            again, less = step.click == "approve_grant", tuple(step.text.split())
+            reply = self.reply(user)
+            reply = replace(reply, channel="C9", thread_ts="", ephemeral=True) if step.listed else reply
+            cast = VoteCast(self.request(), ballot, step.reason, step.typed, reply, again, less)
             await inbox.put_immediate(cast, once=f"click {self.clicks}")
         if step.form is not None:
             subject = self.question() if step.form == "answer" else self.request()
@@ -264,6 +283,8 @@ class Player:
             await inbox.put(THREAD.lane, AnswerGiven(QuestionId(self.question()), words, option, self.reply(user)))
         if step.press == "extend":
             await inbox.put(THREAD.lane, ExtendAsked(await self.house.mission_id(), self.reply(user)))
+        elif step.press == "revoke":
+            await inbox.put_immediate(GrantRevoked(self.grant(), self.reply(user)), once=f"revoke {self.clicks}")
         elif step.press is not None:
             asked = StopAsked(THREAD, user, self.reply(user), clear=step.press == "clear")
             await inbox.put_immediate(asked, once=f"stop {self.clicks}")
@@ -299,7 +320,14 @@ class Player:
     def request(self) -> RequestId:
         cards = [post.body for post in self.house.shown if isinstance(post.body, ApprovalCard)]
         assert cards, "no approval card is shown"
-        return cards[-1].request
+        latest = [post.body for post in self.house.latest.values() if isinstance(post.body, ApprovalCard)]
+        still_open = [card for card in latest if not card.outcome]
+        return (still_open or cards)[-1].request
+
+    def grant(self) -> RequestId:
+        cards = [post.body for post in self.house.shown if isinstance(post.body, MissionCard) and post.body.grants]
+        assert cards, "no card shows a grant"
+        return cards[-1].grants[-1].grant
 
     def question(self) -> str:
         cards = [post.body for post in self.house.shown if isinstance(post.body, QuestionCard)]
@@ -373,19 +401,26 @@ def line_of(post: Post) -> str:
             body = post.body
             voters = ", ".join(called(user) for user in body.voters)
             who = ", ".join(called(user) for user in body.who_may)
-            state = body.outcome or f"waits for {who}"
+            may = "granted " * bool(body.grant_s) + "narrowed " * body.narrow
+            state = body.outcome or (f"may be {may}· " if may else "") + f"waits for {who}"
             return f"approval: {body.title} · {body.cls} · {body.environment} · {body.votes}/{body.quorum} {voters} · {state}"
         case MissionCard():
             marks = " ".join(line.mark for line in post.body.criteria)
             buttons = " ".join(post.body.buttons)
-            return f"card: {post.body.state} · {marks} · ${post.body.spent_usd:.2f} · {post.body.note} [{buttons}]"
+            held = "".join(f" · grant {one.title} by {called(one.by[0])}" for one in post.body.grants)
+            held += f" · FROZEN {post.body.frozen}" if post.body.frozen else ""
+            return (
+                f"card: {post.body.state} · {marks} · ${post.body.spent_usd:.2f} · {post.body.note}{held} [{buttons}]"
+            )
         case Notice(text, detail, button):
-            return f"notice: {text} {detail}" + (f" [{button}]" if button else "")
+            named = ", ".join(called(user) for user in post.body.mention)
+            return f"notice: {text}{named} {detail}" + (f" [{button}]" if button else "")
         case Report():
             by = ", ".join(f"{called(user)} {count}" for user, count in post.body.approvals)
             head = f" · head {post.body.audit_head}" if post.body.audit_head else ""
             return f"report: {post.body.outcome} · exists {', '.join(post.body.exists)} · approvals {by} · not covered {'; '.join(post.body.not_covered)}{head}"
-        case Private(user, text, rows):
+        case Private(user, text, rows, _, cards):
+            text += "".join(f" | {card.title} [approve]" for card in cards)
             table = "".join(f" | {' · '.join(row)}" for row in rows)
             return f"only {called(user)}: {text}{table}"
         case Progress(parts):

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from bot.agents.hold import Hold
 from bot.domain import log
-from bot.domain.approvals import Held, Ran, Refused, Submitted
+from bot.domain.approvals import ApprovalRequest, Held, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.ids import CallId, QuestionId
 from bot.domain.model import ProposedCall
@@ -53,6 +53,16 @@ def _key(hold: Hold) -> str:
     return f"speech:{hold.state.id}:{hold.turn}:{hold.state.spend.steps}"
 
 
+def _deadlines(request: ApprovalRequest) -> tuple[Deadline, ...]:
+    """People are reminded at half time, and it expires. What a grant covers starts at once, when the lane is free."""
+    lane = request.thread.lane
+    expiry = Deadline(lane, "request", request.id, request.expires_at)
+    if request.grant is not None:
+        return (expiry, Deadline(lane, "start", request.id, request.created_at))
+    half = request.created_at + (request.expires_at - request.created_at) / 2
+    return (expiry, Deadline(lane, "reminder", request.id, half))
+
+
 class Answering:
     """The loop's way to the gate."""
 
@@ -96,8 +106,7 @@ class Answering:
                 title = effect.title or call.tool
                 asked = log.ApprovalAsked(request.id, CallId(call.id), hold.persona, request.digest, effect.cls, title)
                 fresh = () if request.id in hold.state.requests else (asked,)
-                expiry = Deadline(request.thread.lane, "request", request.id, request.expires_at)
-                await hold.record(returned, *fresh, deadlines=(expiry,))
+                await hold.record(returned, *fresh, deadlines=_deadlines(request))
 
     def _told(
         self, hold: Hold, step: StepItem, entries: Iterable[log.Entry]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from bot.domain.calls import Effect, Prepared, ToolResult
+from bot.domain.grants import Grant
 from bot.domain.ids import Digest, PersonaName, RequestId, Thread, UserId
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Terms:
     expires_s: int
     exclude_requesters: bool
     typed_names: tuple[str, ...] = ()  # what the approver has to type (destroy in production), empty: nothing
+    grant_s: int = 0  # for how long approvers may let the same call run again; 0: not at all
+    totp: bool = False  # the approver gives a one-time code
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Vote:
     ballot: Ballot
     reason: str
     at: datetime
+    grant: bool = False  # an approval of the same call again, for as long as the terms say
+    left_out: tuple[str, ...] = ()  # a denial of just these: without them it may be asked anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,19 @@ class ApprovalRequest:
     approved_at: datetime | None = None
     note: str = ""  # why it ended: the denier's reason, what was superseded
     warnings: tuple[str, ...] = ()  # the gate's own: untrusted output asked for this (rule 23)
+    scope: str = ""  # digest of what a grant given with it covers, "" where its policies allow none
+    grant: RequestId | None = None  # the grant under which it was approved, where nobody was asked
+    without: tuple[str, ...] = ()  # names that people took out of earlier requests of this mission
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be taken out of it: everything it changes, and every target."""
+        changed = [item.name for item in self.effect.items if item.action not in {"read", "output"}]
+        return tuple(dict.fromkeys((*changed, *(target.name for target in self.effect.targets))))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return next((vote.left_out for vote in self.votes if vote.ballot == "deny"), ())
 
     @property
     def short(self) -> str:
@@ -128,9 +146,10 @@ Submitted = Ran | Refused | Held
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The vote counts; `request.status` says whether it is now decided."""
+    """The vote counts; `request.status` says whether it is now decided, `grant` what was let run again with it."""
 
     request: ApprovalRequest
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +158,7 @@ class NotCounted:
 
     why: Literal[
         "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-        "wrong_place", "typed_wrong", "cancelled",
+        "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named", "code_wrong",
     ]  # fmt: skip
     text: str
     request: ApprovalRequest | None = None

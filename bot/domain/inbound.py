@@ -1,6 +1,6 @@
 """What comes in from Slack (and from deadlines), parsed at the edge. Nothing downstream sees a Slack dict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.domain.ids import LaneKey, QuestionId, RequestId, Thread, UserId
@@ -48,14 +48,26 @@ class VoteCast:
     reason: str
     typed: str
     reply: Reply
+    grant: bool = False  # approve, and the same call again for a while
+    leave_out: tuple[str, ...] = ()  # deny just these
+    code: str = field(default="", repr=False)  # one-time code, where the request asks for one
     kind: Literal["vote_cast"] = "vote_cast"
 
 
 @dataclass(frozen=True, slots=True)
-class ModalAsked:
-    """A press that needs a form first: deny (a reason), approve_typed, answer (own words), extend, details."""
+class GrantRevoked:
+    """Somebody pressed Revoke on a mission card. `grant` is the id of the request that it came from."""
 
-    what: Literal["deny", "approve_typed", "answer", "details"]
+    grant: RequestId
+    reply: Reply
+    kind: Literal["grant_revoked"] = "grant_revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class ModalAsked:
+    """A press that needs a form first: deny (a reason), approve_typed, narrow (names), answer (own words), details."""
+
+    what: Literal["deny", "approve_typed", "narrow", "answer", "details"]
     subject: str  # request id, question id, or mission id
     reply: Reply
     kind: Literal["modal_asked"] = "modal_asked"
@@ -121,10 +133,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReached:
-    """`subject` is a request id or a question id."""
+    """`subject` is a question id, or the id of a request: it expires, waits for people since half its time, starts
+    under a grant; or the id of a grant that ends.
+    """
 
     lane: LaneKey
-    what: Literal["request", "question", "start"]
+    what: Literal["request", "question", "start", "reminder", "grant"]
     subject: str
     kind: Literal["deadline_reached"] = "deadline_reached"
 
@@ -139,7 +153,7 @@ class Continue:
 
 
 # At once, in any worker, without the lane's lease; at least once, so their effects are idempotent.
-Immediate = VoteCast | ModalAsked | StopAsked | Commanded
+Immediate = VoteCast | ModalAsked | StopAsked | Commanded | GrantRevoked
 # In order, by the one holder of the lane's lease.
 Ordered = Said | AnswerGiven | ExtendAsked | Ruled | Settled | DeadlineReached | Continue | StopAsked
 Inbound = Immediate | Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue

@@ -7,6 +7,7 @@ from typing import Literal
 from bot.domain.approvals import RequestStatus
 from bot.domain.calls import CallClass, ToolResult
 from bot.domain.contract import Criterion, Evidence, PlanStep, Verdict
+from bot.domain.grants import GrantStatus
 from bot.domain.guarding import Detection, Intervention
 from bot.domain.ids import (
     CallId,
@@ -181,7 +182,35 @@ class ApprovalEnded:
     status: RequestStatus
     by: tuple[UserId, ...]
     reason: str
+    left_out: tuple[str, ...] = ()  # names that a denier took out: nothing of this mission may touch them
     kind: Literal["approval_ended"] = "approval_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOpened:
+    """The approvers of a request let the same call run again until `until`."""
+
+    grant: RequestId
+    title: str
+    by: tuple[UserId, ...]
+    until: datetime
+    kind: Literal["grant_opened"] = "grant_opened"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantEnded:
+    grant: RequestId
+    how: GrantStatus
+    note: str
+    kind: Literal["grant_ended"] = "grant_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeSeen:
+    """The mission learned that changes are frozen, in words; "" where they run again."""
+
+    words: str
+    kind: Literal["freeze_seen"] = "freeze_seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +317,9 @@ Entry = (
     | QuestionAnswered
     | ApprovalAsked
     | ApprovalEnded
+    | GrantOpened
+    | GrantEnded
+    | FreezeSeen
     | VerdictRecorded
     | EvidenceRecorded
     | CriterionWaived

@@ -50,6 +50,14 @@ class People(Protocol):
     def with_role(self, role: str) -> tuple[UserId, ...]: ...
 
 
+class Codes(Protocol):
+    """One-time codes of people, where a policy asks for one beside the click."""
+
+    async def check(self, user: UserId, code: str) -> str:
+        """Empty where it is right, and used up now; else why not, for this person."""
+        ...
+
+
 class Environments(Protocol):
     """policies/environments.yaml. What is not mapped is production."""
 

@@ -21,6 +21,14 @@ class CriterionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantLine:
+    grant: RequestId
+    title: str
+    by: tuple[UserId, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MissionCard:
     mission: str
     title: str  # "Mission 7"
@@ -34,6 +42,8 @@ class MissionCard:
     ended: bool
     buttons: tuple[Literal["details", "stop", "extend"], ...]
     note: str = ""
+    frozen: str = ""  # words where all changes are frozen
+    grants: tuple[GrantLine, ...] = ()  # each has a Revoke button
     kind: Literal["mission_card"] = "mission_card"
 
 
@@ -97,6 +107,9 @@ class ApprovalCard:
     words: str
     typed: str
     file_name: str = ""  # as it is uploaded above the card
+    grant_s: int = 0  # Approve may hold for so long
+    narrow: bool = False  # some of it may be taken out
+    code: bool = False  # approving takes a one-time code
     outcome: str = ""
     outcome_kind: Literal["", "good", "bad", "neutral"] = ""
     kind: Literal["approval_card"] = "approval_card"
@@ -110,6 +123,7 @@ class Notice:
     detail: str = ""
     button: Literal["", "extend"] = ""
     mission: str = ""
+    mention: tuple[UserId, ...] = ()  # people named at the end of the text
     kind: Literal["notice"] = "notice"
 
 
@@ -139,6 +153,7 @@ class Private:
     text: str
     rows: tuple[tuple[str, ...], ...] = ()
     title: str = ""
+    cards: "tuple[ApprovalCard, ...]" = ()  # requests that wait for this person, each with its buttons
     kind: Literal["private"] = "private"
 
 
@@ -147,14 +162,15 @@ class Modal:
     """A form for one person, opened with the trigger of their click. `action` comes back with the submission."""
 
     trigger: str
-    action: Literal["deny", "approve_typed", "answer", "details"]
+    action: Literal["deny", "approve_typed", "narrow", "answer", "details"]
     subject: str
     title: str
     text: str
     label: str = ""
     submit: str = ""
     optional: bool = False
-    code: str = ""  # under the text, as it stands
+    verbatim: str = ""  # under the text, as it stands
+    code: bool = False  # asks for a one-time code as well, or alone where `label` is empty
     to: UserId | None = None  # who pressed: told to press again where the trigger has expired
     kind: Literal["modal"] = "modal"
 

@@ -91,6 +91,14 @@ class OpenQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGrant:
+    grant: RequestId
+    title: str
+    by: tuple[UserId, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRequest:
     request: RequestId
     call: CallId
@@ -134,6 +142,11 @@ class Spend:
     def tokens(self) -> int:
         return self.prompt + self.completion
 
+    def plus(self, more: "Spend") -> "Spend":
+        return Spend(
+            self.usd + more.usd, self.prompt + more.prompt, self.completion + more.completion, self.steps + more.steps
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -166,6 +179,9 @@ class Mission:
     results: Mapping[CallId, CallRecord] = field(default_factory=dict[CallId, CallRecord])
     questions: Mapping[QuestionId, OpenQuestion] = field(default_factory=dict[QuestionId, OpenQuestion])
     requests: Mapping[RequestId, OpenRequest] = field(default_factory=dict[RequestId, OpenRequest])
+    grants: Mapping[RequestId, OpenGrant] = field(default_factory=dict[RequestId, OpenGrant])
+    left_out: tuple[str, ...] = ()  # names that people took out of requests
+    frozen: str = ""  # words where all changes are frozen
     denials: tuple[Denial, ...] = ()
     verdicts: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
     findings: Mapping[str, Finding] = field(default_factory=dict[str, Finding])

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
 from bot.domain.calls import ToolResult
+from bot.domain.grants import Freeze, Grant, GrantStatus
 from bot.domain.ids import (
     ArtifactId,
     EntryId,
@@ -17,6 +18,7 @@ from bot.domain.ids import (
     RequestId,
     Thread,
     Token,
+    UserId,
 )
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry, Logged, MissionOpened
@@ -37,7 +39,7 @@ class Deadline:
     """At `at` the lane gets `DeadlineReached(lane, what, subject)`. The same (what, subject) replaces the earlier one."""
 
     lane: LaneKey
-    what: Literal["request", "question", "start"]
+    what: Literal["request", "question", "start", "reminder", "grant"]
     subject: str
     at: datetime
 
@@ -220,8 +222,8 @@ class Approvals(Protocol):
         ...
 
     async def consume(self, request: ApprovalRequest, token: Token, *, stops: int, start_within_s: float) -> str:
-        """Approved → executing with the intent, in one script, then WAITAOF on the same connection. "" means go.
-        Otherwise why nothing may run: `not_approved`, `stale_token`, `stopped`, `digest`, `too_late`, `not_durable`.
+        """Approved → executing with the intent, in one script, then WAITAOF on the same connection. "" means go. Otherwise
+        why nothing may run: `not_approved`, `stale_token`, `stopped`, `frozen`, `digest`, `too_late`, `not_durable`.
         """
         ...
 
@@ -234,6 +236,59 @@ class Approvals(Protocol):
         ...
 
     async def result(self, request: RequestId) -> ToolResult | None: ...
+
+
+class Grants(Protocol):
+    """Grants of threads. Every change is one compare-and-set script."""
+
+    async def give(self, grant: Grant) -> bool:
+        """Store it. False where its request gave one before."""
+        ...
+
+    async def get(self, grant: RequestId) -> Grant | None: ...
+
+    async def of(self, thread: Thread | None = None) -> Sequence[Grant]:
+        """The live ones, of all threads without one; oldest first. Time is the caller's: one may be past its end."""
+        ...
+
+    async def end(self, grant: RequestId, status: GrantStatus, note: str) -> bool:
+        """Live → ended. False where it was not live any more."""
+        ...
+
+    async def use(self, grant: Grant, request: ApprovalRequest, now: datetime) -> ApprovalRequest | str:
+        """Store `request` as approved by the votes of the grant's own request, where the grant is live, not past its
+        end, no STOP came since, and nothing is frozen. A text says which it was: `ended`, `stopped`, `frozen`. Where the
+        same digest waits already, that request comes back.
+        """
+        ...
+
+
+class Switch(Protocol):
+    """The freeze of all changes, one for the deployment."""
+
+    async def freeze(self, freeze: Freeze) -> bool:
+        """False where it was frozen already: the first reason stays."""
+        ...
+
+    async def thaw(self) -> Freeze | None:
+        """What was lifted, or None where nothing was frozen."""
+        ...
+
+    async def frozen(self) -> Freeze | None: ...
+
+
+class UsedCodes(Protocol):
+    """Codes of step-ups: each is good once."""
+
+    async def take(self, user: UserId, step: int) -> bool:
+        """False where this step of this person, or a later one, was taken before."""
+        ...
+
+    async def wrong(self, user: UserId) -> int:
+        """Wrong codes in a row, of late."""
+        ...
+
+    async def note_wrong(self, user: UserId) -> None: ...
 
 
 class Artifacts(Protocol):

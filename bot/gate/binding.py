@@ -19,18 +19,32 @@ def digest_of_call(
     """
     return digest_of(
         {
-            "v": VERSION,
-            "tool": prepared.call.tool,
-            "binding": dict(prepared.binding),
-            "snapshot": prepared.snapshot,
-            "revision": prepared.revision,
-            "effect": _effect(prepared.effect),
-            "environment": environment,
-            "estate": estate,
-            "policy_version": policy_version,
+            **_lasting(prepared, environment=environment, estate=estate, policy_version=policy_version),
             "pins": dict(prepared.pins if pins is None else pins),
         }
     )
+
+
+def scope_of_call(prepared: Prepared, *, environment: str, estate: str, policy_version: str) -> Digest:
+    """What a grant covers: everything that an approval binds but the state pins, for the persona that asked. The pins
+    are another at every use by nature (a resource's version, a serial); each use binds its own. Raises NotCanonicalError.
+    """
+    lasting = _lasting(prepared, environment=environment, estate=estate, policy_version=policy_version)
+    return digest_of({**lasting, "grant_to": prepared.call.persona})
+
+
+def _lasting(prepared: Prepared, *, environment: str, estate: str, policy_version: str) -> dict[str, Json]:
+    return {
+        "v": VERSION,
+        "tool": prepared.call.tool,
+        "binding": dict(prepared.binding),
+        "snapshot": prepared.snapshot,
+        "revision": prepared.revision,
+        "effect": _effect(prepared.effect),
+        "environment": environment,
+        "estate": estate,
+        "policy_version": policy_version,
+    }
 
 
 def _effect(effect: Effect) -> Json:

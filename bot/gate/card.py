@@ -11,6 +11,7 @@ from bot.domain.calls import CallClass, Item, ToolResult
 from bot.domain.digest import digest_of
 from bot.domain.ids import ArtifactId, Digest, Json, UserId
 from bot.domain.posts import ApprovalCard
+from bot.gate import narrowing
 
 MOST_ITEMS = 12
 SIGNS = {
@@ -59,6 +60,9 @@ def render(
         words_by=request.asked_by.capitalize(),
         words=visible(request.words),
         typed=visible(" ".join(terms.typed_names)),
+        code=terms.totp,
+        narrow=request.status == "pending" and narrowing.offered(request),
+        grant_s=terms.grant_s if request.scope and request.status == "pending" else 0,
         outcome=outcome,
         outcome_kind=kind,
     )
@@ -91,6 +95,8 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     warnings = [f"Warning: {visible(warning)}" for warning in request.warnings]
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
+    if request.without:
+        facts.append(f"Without {visible(', '.join(request.without))}, as people asked")
     if effect.undo:
         facts.append(f"Undo: {visible(effect.undo)}")
     return (*warnings, *facts)
@@ -99,13 +105,14 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
 def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, OutcomeKind]:
     """The first word is what became of it; the renderer adds who decided."""
     note = visible(request.note)
+    under = f" · under grant {request.grant[:4]}" if request.grant else ""
     match request.status:
         case "pending":
             return "", ""
         case "approved":
-            return "Approved · starts now", "good"
+            return f"Approved{under} · starts now", "good"
         case "executing":
-            return "Approved · runs", "neutral"
+            return f"Approved{under} · runs", "neutral"
         case "done":
             return _done(result)
         case "unknown_outcome":
@@ -113,6 +120,8 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
                 "Unknown outcome · Watchbill looks at what exists and reports; nothing is tried again by itself",
                 "bad",
             )
+        case "denied" if request.left_out:
+            return f"Narrowed · {note}; nothing ran, the agent plans again without", "neutral"
         case "denied":
             return f"Denied · “{note}”" if note else "Denied", "bad"
         case "expired":

@@ -2,13 +2,16 @@
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, Settlement, Submitted, VoteAnswer
 from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.grants import Freeze, Grant
 from bot.domain.ids import RequestId, Thread, Token, UserId
 from bot.domain.inbound import VoteCast
 from bot.domain.ports import Scope, Watch
 from bot.domain.posts import ApprovalCard
-from bot.gate import endings, settling, submission, voting
+from bot.domain.state import Mission
+from bot.gate import endings, freezing, granting, settling, submission, voting
 from bot.gate.card import render
 from bot.gate.parts import Parts
+from bot.standing import Standing
 
 
 class Gate:
@@ -44,6 +47,31 @@ class Gate:
     async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]:
         """Void everything of the thread that has not begun."""
         return await endings.cancel_all(self._parts, thread, why)
+
+    async def revoke(self, grant: RequestId, user: UserId) -> tuple[Grant | None, str]:
+        """End a grant for good; the text is for who pressed."""
+        return await granting.revoke(self._parts, grant, user)
+
+    async def freeze(self, user: UserId, reason: str) -> tuple[Freeze | None, str]:
+        """Let no change begin until `thaw`; an admin's word. What stands then, and a text for who asked."""
+        return await freezing.freeze(self._parts, user, reason)
+
+    async def thaw(self, user: UserId) -> tuple[Freeze | None, str]:
+        """Lift the freeze; an admin's word."""
+        return await freezing.thaw(self._parts, user)
+
+    async def standing(self, mission: Mission) -> tuple[Standing, ...]:
+        """What the mission's log does not say yet of its grants and of a freeze. Ends the grants that are due."""
+        return await granting.changes(self._parts, mission)
+
+    async def void_outdated(self) -> tuple[ApprovalRequest, ...]:
+        """End every request that waits under other policies than today's. Returns those that this ended."""
+        return await endings.void_outdated(self._parts)
+
+    async def outdated_grants(self) -> tuple[Thread, ...]:
+        """Threads with a grant of other policies than today's: their lanes end it."""
+        version = self._parts.authoriser.version
+        return tuple(one.thread for one in await self._parts.grants.of() if one.policy_version != version)
 
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
         """The card as it should look now, from the stored request only (rule 15)."""

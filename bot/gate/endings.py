@@ -8,9 +8,10 @@ from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ResultStatus, ToolResult
 from bot.domain.ids import Json, RequestId, Thread
 from bot.domain.storage import StaleTokenError
-from bot.gate import events
+from bot.gate import events, narrowing
 from bot.gate.boundary import refused
 from bot.gate.card import card_digest, render
+from bot.gate.granting import end_all
 from bot.gate.parts import Parts, request_facts
 
 Ending = Literal["expired", "cancelled", "superseded"]
@@ -63,9 +64,21 @@ async def expire(parts: Parts, request_id: RequestId) -> ApprovalRequest | None:
 
 
 async def cancel_all(parts: Parts, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]:
-    """STOP: every open request and every approval that was not started yet is void (rule 5)."""
+    """STOP: every open request, every approval that was not started yet and every grant is void (rule 5)."""
     waiting = await parts.approvals.pending(thread)
     ended = [await void(parts, request, "cancelled", why) for request in waiting]
+    await end_all(parts, thread, "stopped", why)
+    return tuple(request for request in ended if request is not None)
+
+
+OUTDATED = "the policies changed since it was asked"
+
+
+async def void_outdated(parts: Parts) -> tuple[ApprovalRequest, ...]:
+    """Whatever waits for people under other policies than today's is void: what they would sign is decided anew."""
+    version = parts.authoriser.version
+    waiting = [one for one in await parts.approvals.pending() if one.policy_version != version]
+    ended = [await void(parts, request, "superseded", OUTDATED) for request in waiting]
     return tuple(request for request in ended if request is not None)
 
 
@@ -73,6 +86,10 @@ def told(request: ApprovalRequest) -> ToolResult:
     """What the agent hears of a request that did not run."""
     note = f" ({request.note})" if request.note else ""
     match request.status:
+        case "denied" if request.left_out:
+            facts = {"left_out": list(request.left_out), "denied_revision": request.prepared.revision}
+            text = narrowing.told(request)
+            return replace(result_of(request, "denied", text), facts={**facts, "denied_because": request.note})
         case "denied":
             reason = next((vote.reason for vote in request.votes if vote.ballot == "deny"), "") or request.note
             text = f"Denied by a human: “{reason or 'no reason given'}”. Do what the reason asks; never the same again."

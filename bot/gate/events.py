@@ -9,6 +9,7 @@ REQUEST_ASKED = "request.asked"
 REQUEST_REPEATED = "request.repeated"
 REQUEST_APPROVED = "request.approved"
 REQUEST_DENIED = "request.denied"
+REQUEST_NARROWED = "request.narrowed"
 REQUEST_EXPIRED = "request.expired"
 REQUEST_CANCELLED = "request.cancelled"
 REQUEST_SUPERSEDED = "request.superseded"
@@ -17,12 +18,22 @@ EXECUTION_REFUSED = "execution.refused"
 EXECUTION_ENDED = "execution.ended"
 EXECUTION_UNKNOWN = "execution.unknown"
 EXECUTION_RECOVERED = "execution.recovered"
+GRANT_OPENED = "grant.opened"
+GRANT_USED = "grant.used"
+GRANT_REVOKED = "grant.revoked"
+GRANT_EXPIRED = "grant.expired"
+GRANT_STOPPED = "grant.stopped"
+GRANT_OUTDATED = "grant.outdated"
+GRANT_REFUSED = "grant.refused_revocation"
+FREEZE_BEGUN = "freeze.begun"
+FREEZE_ENDED = "freeze.ended"
+FREEZE_REFUSED = "freeze.refused"
 VOTE_CAST = "vote.cast"
 VOTE_COUNTED = "vote.counted"
 
 Refusal = Literal[
     "not_an_approver", "is_requester", "already_decided", "already_voted", "expired", "superseded", "unknown",
-    "wrong_place", "typed_wrong", "cancelled",
+    "wrong_place", "typed_wrong", "cancelled", "frozen", "not_named", "code_wrong",
 ]  # fmt: skip
 VOTE_REFUSED: dict[Refusal, str] = {
     "not_an_approver": "vote.refused_not_an_approver",
@@ -35,4 +46,7 @@ VOTE_REFUSED: dict[Refusal, str] = {
     "wrong_place": "vote.refused_place",
     "typed_wrong": "vote.refused_typed",
     "cancelled": "vote.refused_cancelled",
+    "frozen": "vote.refused_frozen",
+    "not_named": "vote.refused_not_named",
+    "code_wrong": "vote.refused_code",
 }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall
 from bot.domain.ids import Json, PersonaName
-from bot.domain.ports import Clock, Environments, People, Redactor, Scope, Tool
+from bot.domain.ports import Clock, Codes, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
-from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Leases
+from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Grants, Leases, Switch
 from bot.gate.ledger import ExecutionLedger
 from bot.policy.authorise import Authoriser, Facts
 from bot.policy.threat import ThreatModel
@@ -27,7 +27,10 @@ class Parts:
     threat: ThreatModel
     environments: Environments
     people: People
+    codes: Codes
     approvals: Approvals
+    grants: Grants
+    switch: Switch
     artifacts: Artifacts
     audit: Audit
     leases: Leases

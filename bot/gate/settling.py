@@ -16,6 +16,7 @@ from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse
 from bot.gate.card import card_digest, render
 from bot.gate.endings import overtaken, result_of, told, voided
+from bot.gate.freezing import frozen_for
 from bot.gate.parts import Parts, request_facts
 from bot.gate.watching import Discreet
 
@@ -56,6 +57,8 @@ async def settle(parts: Parts, request_id: RequestId, token: Token, scope: Scope
 async def _execute(parts: Parts, request: ApprovalRequest, token: Token, scope: Scope, watch: Watch) -> Settlement:
     if watch.stopping():
         return await voided(parts, request, "cancelled", "STOP was pressed")
+    if frozen := await frozen_for(parts, request.effect.cls):
+        return await voided(parts, request, "superseded", frozen)
     checked = await _check(parts, request, scope)
     if isinstance(checked, str):
         return await voided(parts, request, "superseded", checked)
@@ -157,6 +160,8 @@ async def _not_consumed(parts: Parts, request: ApprovalRequest, scope: Scope, wh
             raise StaleTokenError(f"another worker holds the lane of request {request.short}")
         case "stopped":
             return await voided(parts, request, "cancelled", "STOP was pressed")
+        case "frozen":
+            return await voided(parts, request, "superseded", "all changes were frozen just now")
         case "too_late":
             return await voided(parts, request, "expired", "approved, and not started in time")
         case "digest":

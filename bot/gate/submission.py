@@ -12,10 +12,12 @@ from bot.domain.digest import NotCanonicalError
 from bot.domain.ids import Digest, Json, RequestId, UserId
 from bot.domain.ports import ArgumentError, Cannot, Done, Redactor, Scope, Tool, Watch
 from bot.domain.state import Mission
-from bot.gate import events
+from bot.gate import events, narrowing
 from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse, refused
 from bot.gate.card import card_digest, render
+from bot.gate.freezing import frozen_for
+from bot.gate.granting import approved_again, scope_of
 from bot.gate.parts import Parts, call_facts, clean, request_facts
 from bot.gate.watching import Discreet
 from bot.policy.provenance import origins
@@ -62,6 +64,11 @@ async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: 
                 text = f"{call.tool} changes things outside, so it runs only through an approved request."
                 return await _refuse(parts, call, No(refused(call, text), "durable"))
             return await _run(parts, ready, scope, watch, {"policies": list(policies), "environment": environment})
+        case NeedsApproval() if frozen := await frozen_for(parts, effect.cls):
+            text = (
+                f"Not now: {frozen}. No change begins before people lift it. Tell them what waits, and end your turn."
+            )
+            return await _refuse(parts, call, No(refused(call, text), "frozen"))
         case NeedsApproval():
             return await _ask(parts, ready.prepared, scope, words, environment, decision, stops)
         case _:
@@ -149,13 +156,17 @@ async def _ask(
     if reason := denied_before(mission, digest, prepared):
         text = f"A human denied this before: “{reason}”. Do what the reason asks; the same thing is not asked twice."
         return await _refuse(parts, call, No(refused(call, text, "denied"), "denied_before"))
+    if text := narrowing.touched(mission.left_out, shown):
+        return await _refuse(parts, call, No(refused(call, text, "denied"), "left_out"))
     for waiting in mission.requests.values():
         stored = await parts.approvals.get(waiting.request) if waiting.digest == digest else None
         if stored is not None:
             return await _hold(parts, stored, call, scope)
+    request = _request(parts, shown, digest, environment, decision, scope, words, stops)
+    if used := await approved_again(parts, request):
+        return await _hold(parts, used, call, scope)
     if shown.full_text:
         await parts.artifacts.put(shown.full_text.encode("utf-8", "replace"), name=f"{call.tool}.txt")
-    request = _request(parts, shown, digest, environment, decision, scope, words, stops)
     facts = request_facts(
         request,
         call=call.id,
@@ -183,6 +194,8 @@ async def _hold(parts: Parts, request: ApprovalRequest, call: ToolCall, scope: S
         )
         return Held(request, replace(refused(call, text), digest=request.digest), fresh)
     text = f"People have to decide: request {request.short}, {request.reason}. You get the result when they did."
+    if request.grant:
+        text = f"Allowed by grant {request.grant[:4]} that people gave before. It starts when your turn ends; you get the result."
     return Held(request, ToolResult(call.id, call.tool, "held", text, digest=request.digest), fresh)
 
 
@@ -236,7 +249,12 @@ def _request(
         expires_at=now + timedelta(seconds=decision.terms.expires_s),
         stops=stops,
         warnings=tuple(parts.redactor.text(text) for text in origins(scope.mission, prepared.call, prepared.effect)),
-    )
+        without=scope.mission.left_out,
+        scope=scope_of(
+            prepared, decision.terms, environment=environment, estate=scope.mission.estate,
+            policy_version=parts.authoriser.version,
+        ),
+    )  # fmt: skip
 
 
 def _redacted(redactor: Redactor, prepared: Prepared) -> Prepared:

@@ -5,10 +5,12 @@ from typing import assert_never
 
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, VoteAnswer
 from bot.domain.ids import RequestId, Thread, UserId
-from bot.domain.inbound import VoteCast
+from bot.domain.inbound import Reply, VoteCast
 from bot.domain.people import Human
-from bot.gate import events
+from bot.gate import events, granting, narrowing
 from bot.gate.card import card_digest, render
+from bot.gate.endings import OUTDATED, void
+from bot.gate.freezing import frozen_for
 from bot.gate.parts import Parts, request_facts
 
 STANDINGS = {
@@ -24,26 +26,49 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     """Count one human's answer. Roles are read now; the time is the server's; the place is the request's own."""
     reply = cast.reply
     request = await parts.approvals.get(cast.request)
-    refused = await _check(parts, request, reply.user, Thread(reply.team, reply.channel, reply.thread_ts), cast.ballot)
+    place = _listed_place(reply, request) or Thread(reply.team, reply.channel, reply.thread_ts)
+    refused = await _check(parts, request, reply.user, place, cast.ballot)
     if refused is None and request is not None and cast.ballot == "approve" and not _typed(cast.typed, request):
         wanted = " ".join(request.terms.typed_names)
         refused = NotCounted("typed_wrong", f"Not approved: type exactly {wanted}", request)
+    left_out = tuple(dict.fromkeys(cast.leave_out)) if cast.ballot == "deny" else ()
+    if refused is None and request is not None and left_out:
+        refused = narrowing.refused(request, left_out)
+    if refused is None and request is not None and cast.ballot == "approve" and request.terms.totp:
+        wrong = await parts.codes.check(
+            reply.user, cast.code
+        )  # the last thing looked at: a right code is used up by it
+        refused = NotCounted("code_wrong", wrong, request) if wrong else None
     if refused is not None or request is None:
         return await _refuse(parts, cast, refused or _unknown())
-    reason = parts.redactor.text(cast.reason.strip())[:1000]
+    reason = narrowing.words(left_out) or parts.redactor.text(cast.reason.strip())[:1000]
     facts = request_facts(request, ballot=cast.ballot, reason=reason, card=card_digest(render(request)))
     await parts.tell(events.VOTE_CAST, request.prepared.call.mission, reply.user, **facts)
     now = parts.clock.now()
-    counted = await parts.approvals.vote(request.id, Vote(reply.user, cast.ballot, reason, now), now)
+    again = cast.grant and cast.ballot == "approve" and bool(request.scope)
+    ballot = Vote(reply.user, cast.ballot, reason, now, again, left_out)
+    counted = await parts.approvals.vote(request.id, ballot, now)
     if isinstance(counted, NotCounted):
         stored = await parts.approvals.get(cast.request)
         return await _refuse(parts, cast, _again(counted, stored or request))
     kind = {"approved": events.REQUEST_APPROVED, "denied": events.REQUEST_DENIED}.get(
         counted.status, events.VOTE_COUNTED
     )
-    facts = request_facts(counted, status=counted.status, votes=len(counted.votes), card=card_digest(render(counted)))
+    kind = events.REQUEST_NARROWED if left_out else kind
+    facts = request_facts(
+        counted,
+        status=counted.status,
+        left_out=list(left_out),
+        votes=len(counted.votes),
+        card=card_digest(render(counted)),
+    )
     await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
-    return Counted(counted)
+    return Counted(counted, await granting.opened(parts, counted))
+
+
+def _listed_place(reply: Reply, request: ApprovalRequest | None) -> Thread | None:
+    """The request's own place, for a button in a list that Watchbill showed to this person alone, wherever that was."""
+    return request.thread if request and reply.ephemeral and reply.team == request.thread.team else None
 
 
 async def may_vote(parts: Parts, request: RequestId, user: UserId, place: Thread) -> NotCounted | None:
@@ -66,6 +91,9 @@ async def _check(
         return NotCounted("wrong_place", "This button does not belong to a request of this thread. Nothing changed.")
     if ended := _ended(request):
         return ended
+    if request.policy_version != parts.authoriser.version:
+        void_now = await void(parts, request, "superseded", OUTDATED)
+        return _ended(void_now or await parts.approvals.get(request.id) or request) or _unknown()
     if parts.clock.now() >= request.expires_at:
         return NotCounted("expired", _expired(request), request)
     human = await parts.people.human(user)
@@ -75,6 +103,9 @@ async def _check(
     if ballot == "approve" and user not in able:
         text = "You asked for this, so someone else has to approve it"
         return NotCounted("is_requester", text + await _names(parts, able), request, able)
+    if ballot == "approve" and (frozen := await frozen_for(parts, request.effect.cls)):
+        text = f"Not counted: {frozen}. The request waits; press again when an admin has lifted it."
+        return NotCounted("frozen", text, request)
     return None
 
 

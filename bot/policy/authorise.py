@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from bot.domain.approvals import Allowed, Decision, Denied, NeedsApproval, Terms
 from bot.domain.calls import CallClass
+from bot.domain.grants import GRANTABLE
 from bot.domain.ids import Json, MissionId, PersonaName
 from bot.policy.cedar import CedarPolicies, Uid
 from bot.policy.problems import PolicyError
@@ -62,6 +63,11 @@ class Authoriser:
         """Every policy with what its annotations say."""
         return tuple(self._cedar.rules.values())
 
+    @property
+    def asks_for_codes(self) -> bool:
+        """True if some permit takes a one-time code."""
+        return any(rule.ask is not None and rule.ask.totp for rule in self.rules)
+
     def named(self, kind: str) -> frozenset[str]:
         """The names of this kind (Persona, Tool, Environment) that some policy speaks of."""
         return self._cedar.named[kind]
@@ -89,6 +95,12 @@ class Authoriser:
         asking = tuple(rule.name for rule in rules if rule.ask is not None)
         return NeedsApproval(terms, asking, _why(facts, terms, asking))
 
+    def not_here(self, facts: Facts, said: Sequence[str]) -> tuple[Rule, ...]:
+        """Permits for this persona, tool and class that did not speak: what they ask of the facts does not hold."""
+        who, cls, tool = Uid("Persona", facts.persona), Uid("Action", facts.cls), Uid("Tool", facts.tool)
+        permits = [rule for rule in self.rules if rule.effect == "permit" and rule.name not in said]
+        return tuple(rule for rule in permits if self._cedar.may_permit(rule.name, who, cls, tool))
+
     def terms_in(self, environment: str) -> tuple[Terms, ...]:
         """Every approval that some call in `environment` can take: for the check that somebody can give it."""
         found: dict[Terms, None] = {}
@@ -112,6 +124,8 @@ class Authoriser:
 
         It is authorised alone, with the facts unknown, for each such class and each persona and tool it could mean.
         """
+        if rule.ask is not None and rule.ask.grant_s:
+            self._check_grant(rule)
         if rule.effect == "forbid" or rule.ask is not None:
             return
         for cls in ASKING:
@@ -121,6 +135,15 @@ class Authoriser:
                     wrong = f"it may permit {PLURALS[cls]} and says nothing about approval"
                     mend = 'Add @quorum, @approvers and @expires, or limit it to action == Action::"read"'
                     raise PolicyError(rule.name, "", wrong, mend)
+
+    def _check_grant(self, rule: Rule) -> None:
+        """Nothing that destroys, and nothing that is not understood, is let through twice on one approval."""
+        for cls in ASKING:
+            for persona, tool in self._pairs() if cls not in GRANTABLE else ():
+                if self._cedar.may_permit(rule.name, Uid("Persona", persona), Uid("Action", cls), Uid("Tool", tool)):
+                    wrong = f"it may permit {PLURALS[cls]}, which no grant covers"
+                    mend = 'Limit it to action == Action::"change" or Action::"sensitive-read", or remove @grant'
+                    raise PolicyError(rule.name, "@grant", wrong, mend)
 
     def _pairs(self) -> Iterator[tuple[str, str]]:
         """Every persona and tool that a policy names, and one of each that none names."""
@@ -139,6 +162,8 @@ def strictest(asks: Sequence[Ask], names: Sequence[str]) -> Terms:
         expires_s=min(ask.expires_s for ask in asks),
         exclude_requesters=any(ask.exclude_requesters for ask in asks),
         typed_names=shown if typed else (),
+        grant_s=min(ask.grant_s for ask in asks),
+        totp=any(ask.totp for ask in asks),
     )
 
 
@@ -148,6 +173,7 @@ def _why(facts: Facts, terms: Terms, policies: Sequence[str]) -> str:
     who = f"{terms.quorum} {roles}{'s' if terms.quorum > 1 else ''}"
     not_them = " who did not ask for them" if terms.exclude_requesters else ""
     typed = ", and the names typed" if terms.typed_names else ""
+    typed += ", and a one-time code" if terms.totp else ""
     return f"{what} {who}{not_them}{typed} ({'; '.join(policies)})"
 
 

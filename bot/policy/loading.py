@@ -46,11 +46,8 @@ def load_policies(folder: Path, *, people: Path | None = None, environments: Pat
     """
     people_path = people or folder / "people.yaml"
     environments_path = environments or folder / "environments.yaml"
-    version = version_of(folder, environments_path)
-    schema = _text(folder / SCHEMA)
-    cedar = {f"policies/{path.name}": _text(path) for path in sorted(folder.glob("*.cedar"))}
-    authoriser = Authoriser(schema, cedar, version)
-    known = read_environments(environments_path)
+    authoriser, known = read_authoriser(folder, environments_path)
+    version = authoriser.version
     threat = _read(folder / "threat_model.yaml", ThreatFile).typed()
     limits = _read(folder / "limits.yaml", LimitsFile).typed()
     standards = _read(folder / "standards.yaml", StandardsFile).typed()
@@ -73,6 +70,18 @@ def read_secrets(folder: Path, values: Path | None) -> BoundSecrets:
     if loose := sorted(found.keys() - bindings.keys()):
         raise PolicyError(str(values), loose[0], "it is bound to nothing", "Bind it in policies/secrets.yaml")
     return BoundSecrets(bindings, found)
+
+
+def read_authoriser(folder: Path, environments: Path | None = None) -> tuple[Authoriser, EnvironmentMap]:
+    """What decides over calls, without the people who approve them. Raises PolicyError."""
+    path = environments or folder / "environments.yaml"
+    cedar = {f"policies/{file.name}": _text(file) for file in sorted(folder.glob("*.cedar"))}
+    return Authoriser(_text(folder / SCHEMA), cedar, version_of(folder, path)), read_environments(path)
+
+
+def read_yaml(path: Path, model: type[File], mend: str = "") -> File:
+    """One file as its model. Raises PolicyError with file, field and mend."""
+    return _read(path, model, mend)
 
 
 def read_people(path: Path) -> Roster:

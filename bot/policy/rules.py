@@ -8,7 +8,7 @@ from typing import Literal
 from bot.domain.people import Role
 from bot.policy.problems import PolicyError
 
-APPROVAL = ("quorum", "approvers", "expires", "exclude_requesters", "typed")
+APPROVAL = ("quorum", "approvers", "expires", "exclude_requesters", "typed", "grant", "stepup")
 WORDS = ("why", "instead")
 EXPIRY = re.compile(r"([1-9][0-9]{0,2})([mh])")
 LONGEST_S = 24 * 3600
@@ -23,6 +23,8 @@ class Ask:
     expires_s: int
     exclude_requesters: bool
     typed: bool
+    grant_s: int = 0  # for how long the approvers may let the same call run again
+    totp: bool = False  # the approver gives a one-time code
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,11 @@ def _ask(name: str, annotations: Mapping[str, str]) -> Ask | None:
     return Ask(
         quorum=_quorum(name, annotations["quorum"]),
         approvers=_approvers(name, annotations["approvers"]),
-        expires_s=_expires(name, annotations["expires"]),
+        expires_s=_seconds(name, "expires", annotations["expires"]),
         exclude_requesters=_choice(name, "exclude_requesters", annotations, {"true": True, "false": False}, "true"),
         typed=_choice(name, "typed", annotations, {"names": True, "nothing": False}, "nothing"),
+        totp=_choice(name, "stepup", annotations, {"totp": True, "none": False}, "none"),
+        grant_s=_seconds(name, "grant", annotations["grant"]) if "grant" in annotations else 0,
     )
 
 
@@ -85,12 +89,12 @@ def _approvers(name: str, text: str) -> frozenset[str]:
     return roles
 
 
-def _expires(name: str, text: str) -> int:
+def _seconds(name: str, field: str, text: str) -> int:
     found = EXPIRY.fullmatch(text)
     seconds = int(found[1]) * (3600 if found[2] == "h" else 60) if found else 0
     if not 0 < seconds <= LONGEST_S:
         raise PolicyError(
-            name, "@expires", f"{text!r} is no time", 'Write minutes or hours, at most a day: "30m", "4h"'
+            name, f"@{field}", f"{text!r} is no time", 'Write minutes or hours, at most a day: "30m", "4h"'
         )
     return seconds
 

@@ -18,10 +18,10 @@ COMMANDS = (
     Command("cluster-status", "Nodes, quorum, machines and open approvals", prefixed=False),
     Command(
         "mission",
-        "The latest missions, one of them, or its evidence probed again",
-        "[number] | verify [number] | accept <finding> | waive <criterion>",
+        "The latest missions, one of them, its evidence probed again; freeze or thaw all changes",
+        "[number] | verify [number] | accept <finding> | waive <criterion> | freeze reason | thaw",
     ),
-    Command("approvals", "Approvals that wait for somebody"),
+    Command("approvals", "What waits for you, with its buttons, and for others"),
     Command("crew", "The agents, their models and limits"),
     Command("cost", "What missions have cost", "[number]"),
     Command("audit", "What the audit record says of a mission", "[number]"),

@@ -12,6 +12,7 @@ from bot.domain.inbound import (
     AnswerGiven,
     Commanded,
     ExtendAsked,
+    GrantRevoked,
     Immediate,
     ModalAsked,
     Ordered,
@@ -177,7 +178,8 @@ def _click(press: wire.BlockActions, known: Known, app: str) -> Parsed:
     foreign = press.team is None or press.team.id != known.team
     if foreign and action.action_id != "stop":  # people of a connected workspace may press STOP and nothing else
         return Dropped("other_team")
-    root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or ts
+    alone = "" if press.container.is_ephemeral else ts  # what only one person sees begins no thread
+    root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or alone
     thread = Thread(known.team, channel, root)
     user = UserId(press.user.id)
     reply = Reply(known.team, channel, root, user, press.trigger_id, press.api_app_id, ts, press.container.is_ephemeral)
@@ -195,9 +197,12 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
     if answer:
         return InOrder(thread.lane, AnswerGiven(QuestionId(value), "", int(answer[1]), reply))
     match action.action_id:
-        case "approve":
-            return Urgent(VoteCast(RequestId(value), "approve", "", "", reply), once)
-        case "approve_typed" | "deny":
+        case "approve" | "approve_grant":
+            again = action.action_id == "approve_grant"
+            return Urgent(VoteCast(RequestId(value), "approve", "", "", reply, again), once)
+        case "revoke":
+            return Urgent(GrantRevoked(RequestId(value), reply), once)
+        case "approve_typed" | "deny" | "narrow":
             return Urgent(ModalAsked(action.action_id, value, reply), once)
         case "answer_text":
             return Urgent(ModalAsked("answer", value, reply), once)
@@ -214,19 +219,24 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
         return Dropped("other_app")
     if sent.team is None or sent.team.id != known.team:
         return Dropped("other_team")
-    if sent.view.callback_id not in ("deny", "approve_typed", "answer"):
+    if sent.view.callback_id not in ("deny", "approve_typed", "narrow", "answer"):
         return Dropped("unknown_view")
     memory = wire.Memory.model_validate_json(sent.view.private_metadata)
     user = UserId(sent.user.id)
     reply = Reply(known.team, memory.channel, memory.thread_ts, user, sent.trigger_id, sent.api_app_id)
-    entered = [field.value for fields in sent.view.state.values.values() for field in fields.values() if field.value]
-    words = entered[0] if entered else ""
+    blocks = sent.view.state.values.items()
+    entered = {block: field.value for block, fields in blocks for field in fields.values() if field.value}
+    code = entered.pop("code", "")
+    words = next(iter(entered.values()), "")
     once = f"view/{sent.api_app_id}/{sent.view.id}/{user}"
     match sent.view.callback_id:
         case "deny":
             return Urgent(VoteCast(RequestId(memory.subject), "deny", words, "", reply), once)
         case "approve_typed":
-            return Urgent(VoteCast(RequestId(memory.subject), "approve", "", words, reply), once)
+            return Urgent(VoteCast(RequestId(memory.subject), "approve", "", words, reply, code=code), once)
+        case "narrow":
+            names = tuple(re.split(r"[\s,;]+", words.strip()))
+            return Urgent(VoteCast(RequestId(memory.subject), "deny", "", "", reply, leave_out=names), once)
         case _:
             lane = Thread(known.team, memory.channel, memory.thread_ts).lane
             return InOrder(lane, AnswerGiven(QuestionId(memory.subject), words, None, reply))

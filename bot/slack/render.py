@@ -7,6 +7,7 @@ from bot.domain.posts import (
     ApprovalCard,
     CriterionLine,
     File,
+    GrantLine,
     MissionCard,
     Modal,
     Notice,
@@ -18,12 +19,14 @@ from bot.domain.posts import (
 )
 from bot.slack import markup
 from bot.slack.layout import Button, Buttons, Laid, Lines, Message, Part, Table, lay, lay_one
-from bot.slack.render_approval import approval_parts
-from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, visible
+from bot.slack.render_approval import approval_parts, waiting_parts
+from bot.slack.spans import Block, Line, Moment, Person, Text, bold, cut, line, people, visible
 
 MARKS = {"open": "○", "passed": "✓", "failed": "✗", "unverifiable": "?", "waived": "–"}
 LONGEST_PARSED = 60_000  # longer speech goes out as a file with this much looked at
-MOST_IN_VIEW = 30  # pieces each of text and code; Slack takes 100 blocks and 250 kB of a view
+ONE_LINE = frozenset({"approve_typed", "narrow"})
+MOST_GRANTS = 8  # lines and buttons; more live grants than that are ended by STOP, or by their time
+MOST_IN_VIEW = 30  # pieces each of text and verbatim; Slack takes 100 blocks and 250 kB of a view
 IN_VIEW_BLOCK = 2_900
 Rendered = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private
 
@@ -55,7 +58,7 @@ def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
         {"type": "section", "block_id": f"text{number}", "text": _plain_text(chunk)}
         for number, chunk in enumerate(_some(modal.text))
     ]
-    blocks += [_code(chunk, f"code{number}") for number, chunk in enumerate(_some(modal.code)) if modal.code]
+    blocks += [_code(chunk, f"code{number}") for number, chunk in enumerate(_some(modal.verbatim)) if modal.verbatim]
     view: Block = {
         "type": "modal",
         "callback_id": modal.action,
@@ -65,7 +68,8 @@ def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
     }
     if modal.action != "details":
         view["submit"] = _plain_text(cut(modal.submit or "Send", 24))
-        blocks.append(_input(modal))
+        blocks += [_input(modal)] if modal.label or not modal.code else []
+        blocks += [_code_input()] if modal.code else []
     return view | {"blocks": blocks or [{"type": "section", "text": _plain_text("Nothing more.")}]}
 
 
@@ -97,7 +101,7 @@ def _plain_text(text: str) -> Block:
 
 
 def _input(modal: Modal) -> Block:
-    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": modal.action != "approve_typed"}
+    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": modal.action not in ONE_LINE}
     return {
         "type": "input",
         "block_id": "input",
@@ -105,6 +109,11 @@ def _input(modal: Modal) -> Block:
         "label": _plain_text(cut(modal.label or "Your words", 2_000)),
         "element": field | {"max_length": 2_000, "focus_on_load": True},
     }
+
+
+def _code_input() -> Block:
+    field: Block = {"type": "plain_text_input", "action_id": "value", "multiline": False, "max_length": 10}
+    return {"type": "input", "block_id": "code", "label": _plain_text("Code of your authenticator"), "element": field}
 
 
 def _chunks(text: str, most: int) -> list[str]:
@@ -126,7 +135,7 @@ def _speech(body: Speech) -> Laid:
 
 
 def _notice(body: Notice) -> list[Part]:
-    first = line(bold(body.text) if body.detail else body.text)
+    first = line(bold(body.text) if body.detail else body.text, *(people(body.mention) if body.mention else ()))
     parts: list[Part] = [Lines((first, *_texts(body.detail)))]
     if body.button:
         parts.append(Buttons((Button("Extend", body.button, body.mission, "primary"),)))
@@ -143,6 +152,8 @@ def _private(body: Private) -> list[Part]:
     lines += _texts(body.text)
     if lines:
         parts.append(Lines(lines))
+    for card in body.cards:
+        parts += waiting_parts(card)
     if body.rows:
         parts.append(Table(body.rows))
     return parts or [Lines((line("Nothing to show."),))]
@@ -163,9 +174,19 @@ def _mission(body: MissionCard) -> list[Part]:
     lines.append(line(f"{cut(body.state, 300)} · spent ${body.spent_usd:.2f} of ${body.limit_usd:.2f}"))
     if body.note:
         lines.append(line(cut(body.note, 500)))
+    if body.frozen:
+        lines.append(line(bold("Frozen"), f" · {cut(body.frozen, 400)}"))
+    lines += [_grant(one) for one in body.grants[:MOST_GRANTS]]
     parts: list[Part] = [Lines(tuple(lines))]
     row = tuple(_mission_button(name, body.mission) for name in body.buttons)
+    row += tuple(Button(f"Revoke {one.grant[:4]}", "revoke", one.grant, "danger") for one in body.grants[:MOST_GRANTS])
     return [*parts, Buttons(row)] if row else parts
+
+
+def _grant(one: GrantLine) -> Line:
+    return line(
+        f"Grant {one.grant[:4]} · {cut(one.title, 200)} runs again until ", Moment(one.until), " · by ", *people(one.by)
+    )
 
 
 def _mission_button(name: str, mission: str) -> Button:

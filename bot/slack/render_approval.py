@@ -25,21 +25,42 @@ def _open(card: ApprovalCard) -> list[Part]:
     if card.why:
         lines.append(line(f"Why you are asked: {cut(card.why, 500)}"))
     lines += [_proof(card), _voting(card)]
+    if card.grant_s:
+        span = _span(card.grant_s)
+        lines.append(
+            line(
+                f"“Approve for {span}” lets exactly this call run again for {span} without asking; Revoke and STOP end that"
+            )
+        )
     parts: list[Part] = [Lines(tuple(lines))]
     if card.words:
         by = f"{card.words_by}'s words, not verified: " if card.words_by else "the agent's words, not verified: "
         parts.append(Quote((line(Text(by, italic=True), Text(cut(f"“{card.words}”", 700), italic=True)),)))
-    approve = ("Approve…", "approve_typed") if card.typed else ("Approve", "approve")
-    return [
-        *parts,
-        Buttons(
-            (
-                Button(*approve, card.request, "primary"),
-                Button("Deny…", "deny", card.request, "danger"),
-                Button("Details", "request_details", card.request),
-            )
-        ),
+    return [*parts, _buttons(card)]
+
+
+def waiting_parts(card: ApprovalCard) -> list[Part]:
+    """The short form, in a list of what waits for somebody: the same buttons; Details has the rest."""
+    about = f" · {card.cls} · {card.environment} · request {card.request[:4]} · until "
+    lines = [
+        line(bold(cut(card.title, 300)), about, Moment(card.expires_at)),
+        *_counts(card),
+        line(f"Votes {card.votes} of {card.quorum}"),
     ]
+    return [Lines(tuple(lines)), _buttons(card)]
+
+
+def _buttons(card: ApprovalCard) -> Buttons:
+    approve = ("Approve…", "approve_typed") if card.typed or card.code else ("Approve", "approve")
+    row = [Button(*approve, card.request, "primary")]
+    row += [Button(f"Approve for {_span(card.grant_s)}", "approve_grant", card.request)] if card.grant_s else []
+    row += [Button("Narrow…", "narrow", card.request)] if card.narrow else []
+    row += [Button("Deny…", "deny", card.request, "danger"), Button("Details", "request_details", card.request)]
+    return Buttons(tuple(row))
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
 
 
 def _ended(card: ApprovalCard) -> list[Part]:
@@ -59,7 +80,7 @@ def _decided(card: ApprovalCard, head: str) -> Line:
     """Who decided, as mentions: the outcome's own text says what became of it."""
     if not card.voters:
         return ()
-    decided = head.startswith(("Approved", "Denied"))
+    decided = head.startswith(("Approved", "Denied", "Narrowed"))
     return (Text(" by " if decided else " · approved by "), *people(card.voters))
 
 
@@ -107,4 +128,6 @@ def _voting(card: ApprovalCard) -> Line:
     votes += line(" (asked for it, or spoke to the crew since the last change)") if barred else ()
     if card.typed:
         votes += (Text(" · type "), bold(cut(card.typed, 300)), Text(" to approve"))
+    if card.code:
+        votes += (Text(" · approving takes a one-time code"),)
     return votes

@@ -7,6 +7,7 @@ from typing import Literal, cast, get_args
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
 from bot.domain.calls import ToolResult
+from bot.domain.grants import FREEZES
 from bot.domain.ids import RequestId, Thread, Token
 from bot.store import approvals_lua as lua
 from bot.store.codec import REQUEST, RESULT, VOTE
@@ -60,8 +61,9 @@ class RedisApprovals:
 
     async def consume(self, request: ApprovalRequest, token: Token, *, stops: int, start_within_s: float) -> str:
         why, counted = await self._link.run_durably(
-            lua.CONSUME, request.id, token.lane, proof_of(token), stops, request.digest, round(start_within_s * 1000)
-        )
+            lua.CONSUME, request.id, token.lane, proof_of(token), stops, request.digest, round(start_within_s * 1000),
+            "1" if request.effect.cls in FREEZES else "0",
+        )  # fmt: skip
         if why:
             return str(why)
         if counted and await self._link.on_disk():

@@ -89,10 +89,11 @@ return 1
 CONSUME = script(
     _OPEN,
     """
-local lane, proof, stops, digest, within = take(), take(), take(), take(), tonumber(take())
+local lane, proof, stops, digest, within, freezes = take(), take(), take(), take(), tonumber(take()), take()
 if status ~= 'approved' then return 'not_approved' end
 if call('HGET', k, 'lane') ~= lane or not mine(lane, proof) then return 'stale_token' end
 if (call('HGET', p .. 'stops', lane) or '0') ~= stops then return 'stopped' end
+if freezes == '1' and call('EXISTS', p .. 'freeze') == 1 then return 'frozen' end
 if call('HGET', k, 'digest') ~= digest then return 'digest' end
 local now = clock()
 if now - tonumber(call('HGET', k, 'approved')) > within then return 'too_late' end

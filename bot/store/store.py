@@ -7,9 +7,11 @@ from bot.store.approvals import RedisApprovals
 from bot.store.artifacts import RedisArtifacts
 from bot.store.audit import RedisAudit
 from bot.store.budget import RedisBudget
+from bot.store.codes import RedisUsedCodes
 from bot.store.connection import Link, connect
 from bot.store.errors import AlreadyRunningError
 from bot.store.folder import Folder
+from bot.store.grants import RedisGrants, RedisSwitch
 from bot.store.inbox import RECLAIM_S, RedisInbox
 from bot.store.journal import RedisJournal
 from bot.store.leases import RedisLeases
@@ -27,6 +29,9 @@ class Store:
     leases: RedisLeases
     outbox: RedisOutbox
     approvals: RedisApprovals
+    grants: RedisGrants
+    switch: RedisSwitch
+    codes: RedisUsedCodes
     artifacts: RedisArtifacts
     audit: RedisAudit
     budget: RedisBudget
@@ -84,6 +89,9 @@ def over(link: Link, server: EmbeddedServer | None = None, reclaim_s: float = RE
         leases=RedisLeases(link),
         outbox=RedisOutbox(link),
         approvals=RedisApprovals(link),
+        grants=RedisGrants(link),
+        switch=RedisSwitch(link),
+        codes=RedisUsedCodes(link),
         artifacts=RedisArtifacts(link),
         audit=RedisAudit(link),
         budget=RedisBudget(link),

@@ -31,6 +31,7 @@ from bot.llm.prices import Prices, load_prices
 from bot.policy.loading import Policies, load_policies, read_people
 from bot.policy.people import LivePeople
 from bot.policy.redaction import SecretRedactor
+from bot.policy.stepup import TotpCodes
 from bot.store.store import Store
 from bot.turn import Turns
 from bot.verifying import Verifier
@@ -122,7 +123,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     gate = Gate(
         GateParts(
             tools=tools, crew=crew, authoriser=policies.authoriser, threat=policies.threat,
-            environments=policies.environments, people=people, approvals=store.approvals, artifacts=store.artifacts,
+            environments=policies.environments, people=people, approvals=store.approvals, codes=TotpCodes(dict, store.codes, clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(folder / "executions"),
         )

@@ -11,6 +11,7 @@ from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.ids import Thread
 from bot.domain.inbound import Commanded, Reply
 from bot.domain.ports import Scope, Watch
+from bot.domain.posts import ApprovalCard
 from tests.fakes import ANA, THREAD, FakeClock
 
 FACTS: dict[str, dict[str, Any]] = {
@@ -24,6 +25,9 @@ class Door:
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
         assert (scope.persona, words, watch.stopping()) == ("watchbill", "", 0)
         return Ran(ToolResult(call.id, call.tool, "ok", "", facts=FACTS[str(call.arguments["what"])]))
+
+    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
+        raise AssertionError((request, result))
 
 
 class NothingWaits:

@@ -8,6 +8,7 @@ import pytest
 from bot.domain.approvals import Counted, NotCounted
 from bot.domain.calls import Target
 from bot.domain.ids import RequestId, Thread, UserId
+from bot.domain.inbound import Reply, VoteCast
 from bot.domain.people import Human, Role
 from bot.domain.storage import StoreUnavailableError
 from tests.fakes import ANA, BO, CHRIS, MALLORY, THREAD
@@ -247,3 +248,13 @@ async def test_rule_12_an_agent_cannot_vote(house: House) -> None:
     request = await house.held()
     for name in ("builder", "watchbill", "U0BUILDERBOT"):
         assert (await refusal(house, request.id, UserId(name))).why == "not_an_approver"
+
+
+async def test_rule_12_a_button_in_a_list_shown_to_one_person_decides_wherever_it_is(house: House) -> None:
+    request = await house.held()
+    elsewhere = Reply(THREAD.team, "C0OTHER", "", BO, ephemeral=True)
+    for reply in (replace(elsewhere, ephemeral=False), replace(elsewhere, team="T2")):
+        answer = await house.gate.vote(VoteCast(request.id, "approve", "", "", reply))
+        assert isinstance(answer, NotCounted)
+        assert answer.why == "wrong_place"
+    assert isinstance(await house.gate.vote(VoteCast(request.id, "approve", "", "", elsewhere)), Counted)

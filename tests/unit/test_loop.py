@@ -110,8 +110,10 @@ async def test_a_held_call_ends_the_turn_after_the_others_have_their_results() -
     state = there.journal.state()
     assert [record.status for record in state.results.values()] == ["ok", "held", "ok"]
     assert list(state.requests) == ["request-of-7-2-1-1"]
-    (deadline,) = there.journal.deadlines
-    assert (deadline.what, deadline.subject) == ("request", "request-of-7-2-1-1")
+    expiry, reminder = there.journal.deadlines
+    assert (expiry.what, expiry.subject) == ("request", "request-of-7-2-1-1")
+    assert (reminder.what, reminder.subject) == ("reminder", "request-of-7-2-1-1")
+    assert reminder.at < expiry.at
 
 
 async def test_after_the_settlement_the_agent_goes_on_with_the_result() -> None:

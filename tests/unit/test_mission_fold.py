@@ -318,3 +318,10 @@ def test_every_kind_of_entry_is_known_to_the_fold() -> None:
     assert len(kinds) == len(get_args(log.Entry))
     assert folded(log.TurnStarted(1, PersonaName("qa"), "")).last_persona == "qa"
     assert folded(returned("c", cls=CallClass.CHANGE)).results[CallId("c")].cls is CallClass.CHANGE
+
+
+def test_rule_12_names_that_people_took_out_stay_out_until_the_request_is_amended() -> None:
+    ended = log.ApprovalEnded(RequestId("r1"), "denied", (BO,), "leave out cp2", ("cp2",))
+    state = folded(asked_approval(), ended)
+    assert state.left_out == ("cp2",)
+    assert folded(asked_approval(), ended, log.RequestAmended(ANA, "with cp2 after all")).left_out == ()

@@ -273,3 +273,17 @@ def test_the_policies_name_only_what_exists() -> None:
     assert authoriser().named("Persona") == {"architect", "builder", "sentinel", "qa"}
     assert authoriser().named("Environment") == {"production"}
     assert Path(POLICIES / "README.md").exists()
+
+
+def test_a_grant_is_as_long_as_the_shortest_permit_and_none_where_one_says_nothing() -> None:
+    change = 'permit (principal, action == Action::"change", resource);'
+    long, short = f'@id("a") {ASK} @grant("2h") {change}', f'@id("b") {ASK} @grant("30m") {change}'
+    assert needs(made(f"{long} {short}").decide(APPLY)).terms.grant_s == 1800
+    assert needs(made(f'{long} @id("c") {ASK} {change}').decide(APPLY)).terms.grant_s == 0
+
+
+@pytest.mark.parametrize("action", ['action == Action::"destroy"', 'action == Action::"unknown"', "action"])
+def test_rule_12_a_grant_for_what_destroys_or_is_not_understood_fails_at_load(action: str) -> None:
+    with pytest.raises(PolicyError, match="which no grant covers") as error:
+        made(f'{READS} @id("a") {ASK} @grant("1h") permit (principal, {action}, resource);')
+    assert error.value.field == "@grant"

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from bot.domain.ids import QuestionId, RequestId, Thread, UserId
-from bot.domain.inbound import AnswerGiven, Commanded, ExtendAsked, Immediate, ModalAsked, Reply, StopAsked, VoteCast
+from bot.domain.inbound import (
+    AnswerGiven,
+    Commanded,
+    ExtendAsked,
+    GrantRevoked,
+    Immediate,
+    ModalAsked,
+    Reply,
+    StopAsked,
+    VoteCast,
+)
 from bot.slack.mentions import Crew
 from bot.slack.parse import Dropped, InOrder, Known, Urgent, Why, parse
 
@@ -42,6 +52,8 @@ def click(action_id: str, value: str = "a7f3", **fields: Any) -> dict[str, Any]:
     ("action_id", "item"),
     [
         ("approve", VoteCast(REQUEST, "approve", "", "", REPLY)),
+        ("approve_grant", VoteCast(REQUEST, "approve", "", "", REPLY, grant=True)),
+        ("revoke", GrantRevoked(REQUEST, REPLY)),
         ("deny", ModalAsked("deny", "a7f3", REPLY)),
         ("approve_typed", ModalAsked("approve_typed", "a7f3", REPLY)),
         ("request_details", ModalAsked("details", "a7f3", REPLY)),
@@ -158,3 +170,27 @@ def test_slash_commands_take_the_prefix_all_but_the_first() -> None:
     assert status == Urgent(Commanded("cluster-status", "", reply), "command/t1")
     assert parse(command("/mission"), KNOWN, "watchbill") == Dropped("unknown_command")
     assert parse(command("/cluster-status"), KNOWN, "qa") == Dropped("other_app")
+
+
+def test_names_to_leave_out_come_as_names() -> None:
+    parsed = parse(submission("narrow", " cp2, cp3;cp4\ncp5 "), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.ballot, parsed.item.leave_out) == ("deny", ("cp2", "cp3", "cp4", "cp5"))
+
+
+def test_a_button_in_a_list_for_one_person_begins_no_thread() -> None:
+    container = {"type": "message", "message_ts": "100.000002", "channel_id": CHANNEL, "is_ephemeral": True}
+    parsed = parse(click("approve", message=None, container=container), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.reply.thread_ts, parsed.item.reply.ephemeral) == ("", True)
+
+
+def test_a_form_with_names_and_a_code() -> None:
+    state = {"values": {"input": {"value": {"value": "cp1 cp2"}}, "code": {"value": {"value": "123 456"}}}}
+    parsed = parse(submission("approve_typed", None, state=state), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent)
+    assert isinstance(parsed.item, VoteCast)
+    assert (parsed.item.typed, parsed.item.code) == ("cp1 cp2", "123 456")
+    assert "123 456" not in repr(parsed.item)

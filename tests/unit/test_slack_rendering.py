@@ -12,6 +12,7 @@ from bot.domain.ids import ArtifactId, QuestionId, RequestId, UserId
 from bot.domain.posts import (
     ApprovalCard,
     CriterionLine,
+    GrantLine,
     MissionCard,
     Modal,
     Notice,
@@ -135,7 +136,7 @@ def test_every_kind_of_post_has_a_snapshot() -> None:
     assert {type(body) for body in BODIES.values()} == set(Rendered.__args__)
 
 
-@pytest.mark.parametrize("action", ["deny", "approve_typed", "answer", "details"])
+@pytest.mark.parametrize("action", ["deny", "approve_typed", "narrow", "answer", "details"])
 def test_forms_are_what_slack_takes(action: Any) -> None:
     modal = Modal("t", action, "a7f3", "A title of more than twenty-four characters", "x" * 200_000, "Reason", "Deny")
     view = render_modal(modal, "C1", "1.2")
@@ -253,3 +254,53 @@ def test_invisible_characters_count_as_what_is_shown() -> None:
         assert not find_problems(list(message.blocks), "message")
         assert "\u200b" not in message.text
         assert "\\u200B" in message.text
+
+
+def test_a_card_that_may_be_granted_says_for_how_long_and_has_the_button() -> None:
+    (message,) = render(replace(CARD, grant_s=3600)).messages
+    assert "Approve for 1 h" in str(message.blocks)
+    assert "Revoke and STOP end that" in message.text
+    assert "approve_grant" in str(message.blocks)
+    assert "approve_grant" not in str(render(CARD).messages[0].blocks)
+    assert "Approve for 30 min" in str(render(replace(CARD, grant_s=1800)).messages[0].blocks)
+
+
+def test_a_mission_card_shows_its_grants_with_revoke_and_a_freeze() -> None:
+    grants = tuple(GrantLine(RequestId(f"{n:04x}" * 8), f"Read {n}", (BO,), UNTIL) for n in range(12))
+    card = MissionCard("7", "Mission 7", ANA, "lab", "Turn: Builder", (), (), 0.0, 5.0, False, ("details", "stop"), "",
+                       "changes are frozen by chris", grants)  # fmt: skip
+    (message,) = render(card).messages
+    shown = str(message.blocks)
+    assert shown.count("'action_id': 'revoke'") == 8
+    assert "Revoke 0001" in shown
+    assert "changes are frozen by chris" in message.text
+    assert message.text.count("runs again until") == 8
+
+
+def test_a_reminder_names_who_may_decide() -> None:
+    (message,) = render(Notice("Request a7f3 waits. Who may decide: ", mention=(BO,))).messages
+    assert f"<@{BO}>" in message.text
+
+
+def test_a_list_of_what_waits_has_every_cards_buttons_within_slacks_limits() -> None:
+    cards = tuple(replace(CARD, request=RequestId(f"{n:04x}" * 8), grant_s=3600, narrow=True) for n in range(8))
+    laid = render(Private(BO, "8 waiting, 8 of them for you.", title="Approvals", cards=cards))
+    blocks = [block for message in laid.messages for block in message.blocks]
+    assert not find_problems(blocks, "message")
+    assert str(blocks).count("'action_id': 'approve'") == str(blocks).count("'action_id': 'narrow'") == 8
+    assert laid.rest == ""
+
+
+def test_the_list_and_the_card_have_the_same_buttons() -> None:
+    card = replace(CARD, typed="cp1 cp2", narrow=True)
+    shown, listed = render(card).messages[0].blocks[-1], render(Private(BO, "", cards=(card,))).messages[-1].blocks[-1]
+    assert {**shown, "block_id": ""} == {**listed, "block_id": ""}
+
+
+@pytest.mark.parametrize(("label", "inputs"), [("cp1 cp2", ["input", "code"]), ("", ["code"])])
+def test_a_form_asks_for_the_code_beside_the_names_or_alone(label: str, inputs: list[str]) -> None:
+    modal = Modal("t", "approve_typed", "a7f3", "Approve a7f3", "Text.", label, "Approve", code=True)
+    view: Any = render_modal(modal, "C1", "")
+    assert not find_view_problems(view)
+    assert [block["block_id"] for block in view["blocks"] if block["type"] == "input"] == inputs
+    assert "approve_typed" in str(render(replace(CARD, code=True)).messages[0].blocks)
