@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import pyotp
 from pydantic import BaseModel, ConfigDict, Field
+from pyotp.totp import TOTP
 
 from bot.domain.ids import UserId
 from bot.domain.ports import Clock
@@ -51,7 +51,7 @@ def read_totp_secrets(path: Path | None, policies: Path) -> Mapping[UserId, str]
 
 def step_of(secret: str, code: str, now: datetime) -> int | None:
     """The 30-second step whose code this is: the present one, or one beside it (clocks differ). None: it is wrong."""
-    totp, present = pyotp.TOTP(secret), int(now.timestamp()) // STEP_S
+    totp, present = TOTP(secret), int(now.timestamp()) // STEP_S
     digits = code.replace(" ", "").encode()
     steps = (present, present - 1, present + 1)
     return next((step for step in steps if hmac.compare_digest(totp.at(step * STEP_S).encode(), digits)), None)

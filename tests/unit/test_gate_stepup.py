@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyotp
 import pytest
+from pyotp.totp import TOTP
 
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted
 from bot.domain.ids import UserId
@@ -32,7 +32,7 @@ def house(tmp_path: Path) -> House:
 
 
 def code(house: House, after_s: int = 0, secret: str = SECRET) -> str:
-    return pyotp.TOTP(secret).at(int(house.clock.now().timestamp()) + after_s)
+    return TOTP(secret).at(int(house.clock.now().timestamp()) + after_s)
 
 
 async def refused(house: House, request: ApprovalRequest, given: str, user: UserId = BO) -> str:
@@ -103,7 +103,7 @@ async def test_an_unreadable_file_of_secrets_approves_nothing(house: House) -> N
 
 def test_the_neighbouring_steps_count_and_no_others() -> None:
     now = datetime(2026, 11, 23, 12, 0, 7, tzinfo=UTC)
-    totp, present = pyotp.TOTP(SECRET), int(now.timestamp()) // STEP_S
+    totp, present = TOTP(SECRET), int(now.timestamp()) // STEP_S
     found = {shift: step_of(SECRET, totp.at((present + shift) * STEP_S), now) for shift in (-2, -1, 0, 1, 2)}
     assert found == {-2: None, -1: present - 1, 0: present, 1: present + 1, 2: None}
 
