@@ -7,6 +7,20 @@ from fnmatch import fnmatchcase
 
 from bot.domain.calls import CallClass
 
+# Weakest first. Harm that is seen outranks doubt: people are asked for both, and told the worse (ADR 10).
+RANKS = (
+    CallClass.READ,
+    CallClass.SENSITIVE_READ,
+    CallClass.CHANGE,
+    CallClass.UNKNOWN,
+    CallClass.DESTROY,
+    CallClass.FORBIDDEN,
+)
+
+
+def rank(cls: CallClass) -> int:
+    return RANKS.index(cls)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -23,6 +37,7 @@ class Kind(StrEnum):
     TEXT = "text"  # nothing follows from it
     READS = "reads"  # a file or folder whose content is shown
     WRITES = "writes"  # a file that is created or overwritten
+    OUTPUTS = "outputs"  # the same, and harmless in the working folder (terraform plan -out)
     REMOVES = "removes"  # a path that is removed, with what is below it
     SENDS = "sends"  # a file whose content leaves the machine
     EXECUTES = "executes"  # a file, library or program that is loaded and run
@@ -88,12 +103,12 @@ class Condition:
     patterns: tuple[str, ...] = ()
     negated: bool = False
 
-    def fits(self, value: str | None) -> bool:
-        """Whether it holds for one occurrence. A value that is not known may be anything, so it fits."""
+    def fits(self, value: str | None, *, unknown: bool) -> bool:
+        """Whether it holds for one occurrence; `unknown` is the answer where the value is not known (None)."""
         if not self.patterns:
             return True
         if value is None:
-            return True
+            return unknown
         return any(fnmatchcase(value, pattern) for pattern in self.patterns) != self.negated
 
 
@@ -142,6 +157,7 @@ class Entry:
     abbreviate_verbs: bool = False
     stdin: Stdin | None = None
     appends: bool = False
+    complete: bool = False
     network: bool = False
     marker: tuple[str, ...] = ()
 

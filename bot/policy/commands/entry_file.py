@@ -1,6 +1,6 @@
 """policies/commands/*.yaml as written: the edge where an entry becomes types."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -9,19 +9,19 @@ from bot.policy.commands.entries import Judgement, Others, Style
 
 CLASS = Literal["read", "sensitive-read", "change", "destroy", "forbidden", "unknown"]
 SLOT = (
-    r"^(text|reads|writes|removes|sends|executes|shell|remote|command|assigns|host|code:[a-z]+)(\.\.\.)?"
+    r"^(text|reads|writes|outputs|removes|sends|executes|shell|remote|command|assigns|host|code:[a-z]+)(\.\.\.)?"
     r"( (with|unless)( [^ ]+)+)?$"
 )
 
 
 def _judged(value: object) -> object:
     """[class, reason]; a comma in the reason makes more parts of it."""
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(part, str) for part in value):  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
-        parts: list[str] = value
-        return {"cls": parts[0], "reason": ", ".join(parts[1:])}
     if isinstance(value, dict):
-        return value  # pyright: ignore[reportUnknownVariableType]
-    raise ValueError("write [class, reason]")
+        return cast("object", value)
+    parts = [str(part) for part in cast("list[object]", value)] if isinstance(value, list) else []
+    if len(parts) < 2:  # class and reason
+        raise ValueError("write [class, reason]")
+    return {"cls": parts[0], "reason": ", ".join(parts[1:])}
 
 
 def _listed(value: object) -> object:
@@ -76,7 +76,7 @@ class StdinFile(BaseModel):
 
 def _entry(value: object) -> object:
     """A verb's short form: [class, reason]."""
-    return {"is": value} if isinstance(value, list) else value
+    return {"is": cast("object", value)} if isinstance(value, list) else value
 
 
 class EntryFile(BaseModel):
@@ -93,6 +93,7 @@ class EntryFile(BaseModel):
     optional: Words = []
     reads: Words = []
     writes: Words = []
+    outputs: Words = []
     removes: Words = []
     sends: Words = []
     executes: Words = []
@@ -117,6 +118,7 @@ class EntryFile(BaseModel):
     appends: bool = False
     marker: Words = []
     network: bool = False
+    complete: bool = False
 
     @model_validator(mode="after")
     def _decides(self) -> "EntryFile":

@@ -28,6 +28,7 @@ DECLARING = {
     "optional": Kind.TEXT,
     "reads": Kind.READS,
     "writes": Kind.WRITES,
+    "outputs": Kind.OUTPUTS,
     "removes": Kind.REMOVES,
     "sends": Kind.SENDS,
     "executes": Kind.EXECUTES,
@@ -93,6 +94,7 @@ class Typing:
             stdin=self._stdin(written, name, options),
             appends=written.appends,
             network=written.network or bool(above and above.network),
+            complete=written.complete or bool(above and above.complete),
             marker=tuple(self._known(option, name, options) for option in written.marker),
         )
         return self._with_verbs(entry, written)
