@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
             return _manifest(given.app)
         case "audit":
             return _audit(given.what)
+        case "classify":
+            return _classify(given.commands, as_lines=given.jsonl)
         case _:
             _parser().print_help()
             return 0
@@ -54,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     manifest.add_argument("app", nargs="?", help="one app only")
     audit = commands.add_parser("audit", help="the hash-chained record")
     audit.add_argument("what", choices=["export", "verify"])
+    classify = commands.add_parser("classify", help="what a shell command can do, and why; runs nothing")
+    classify.add_argument("commands", nargs="*", metavar="command", help="each one argument, in quotes")
+    classify.add_argument(
+        "--jsonl", action="store_true", help='from stdin, one {"command": "…"} a line; one answer a line'
+    )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
     return parser
 
@@ -116,3 +123,25 @@ def _audit(what: str) -> int:
     except (SettingsError, CannotStartError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE
+
+
+def _classify(given: list[str], *, as_lines: bool) -> int:
+    from bot.classification import answer_lines, show  # noqa: PLC0415
+    from bot.policy.commands.loading import load_classifier  # noqa: PLC0415
+    from bot.policy.problems import PolicyError  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    if as_lines == bool(given):
+        print("give commands, each in quotes, or --jsonl and lines on stdin", file=sys.stderr)
+        return EXIT_UNUSABLE
+    try:
+        classifier = load_classifier(load().policies / "commands")
+    except (SettingsError, PolicyError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    if as_lines:
+        answer_lines(sys.stdin.buffer, sys.stdout.buffer, classifier)
+        return 0
+    text = "\n\n".join(show(classifier.classify(command)) for command in given)
+    sys.stdout.buffer.write(f"{text}\n".encode(errors="backslashreplace"))
+    return 0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bot.domain.calls import CallClass, Target
 from bot.policy.commands.catalogue import Catalogue
-from bot.policy.commands.entries import rank
 from bot.policy.commands.findings import Finding, Found
 from bot.policy.commands.judge import Around, Judge
 
@@ -16,7 +15,7 @@ class Understood:
     """The answer. `decisive` is the finding that made the class.
 
     `argv` and `line` are what may be run: every segment's words, and the whole line quoted again, with inner command
-    lines quoted again too. They are empty unless all of the command was understood; only then can the class be read.
+    lines quoted again too. They are empty unless all of the command was understood, and where it is forbidden.
     """
 
     cls: CallClass
@@ -65,7 +64,8 @@ class Classifier:
             return _unread(text, "has no command")
         targets = tuple(dict.fromkeys(found.targets))
         findings = tuple(found.findings)
-        if not judged.plain or rank(decisive.cls) >= rank(CallClass.UNKNOWN):
+        doubted = any(finding.cls in {CallClass.UNKNOWN, CallClass.FORBIDDEN} for finding in findings)
+        if not judged.plain or doubted:
             return Understood(decisive.cls, decisive, findings, targets=targets)
         argv = tuple(tuple(word.text for word in simple.words) for simple in judged.commands)
         return Understood(decisive.cls, decisive, findings, argv, judged.text, targets)
