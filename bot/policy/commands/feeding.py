@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from bot.policy.commands.lines import HOLE, Simple, Word
 
-MOST_CANDIDATES = 200
+MOST = 12
 
 
 def fill(word: Word, marks: Sequence[str], hole: str) -> Word:
@@ -31,9 +31,10 @@ def candidates(simple: Simple) -> tuple[str, ...]:
         word.text for source in (*simple.feeds, simple) for word in source.words[1:] if not word.text.startswith("-")
     ]
     folders = [text for text in texts if text[:1] in {"/", "~"}]
-    below = [f"{folder.rstrip('/')}/{text}" for folder in folders for text in texts if text[:1] not in {"/", "~"}]
+    names = [text for text in texts if text[:1] not in {"/", "~"}]
+    below = [f"{folder.rstrip('/')}/{name}" for folder in folders[:MOST] for name in names[:MOST]]
     whole = [] if len(texts) > len(folders) + 1 else [f"{folder.rstrip('/')}/{HOLE}" for folder in folders]
-    return tuple((*texts, *below, *whole)[:MOST_CANDIDATES])
+    return tuple((*texts, *below, *whole))
 
 
 def folder_after(simple: Simple, folder: str) -> str:

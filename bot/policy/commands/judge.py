@@ -18,6 +18,7 @@ from bot.policy.commands.paths import PathFacts
 from bot.policy.commands.shell import read_line
 
 DEEPEST = 8
+MOST_SCANNED = 24
 SYSTEM_FOLDERS = frozenset(
     f"{root}{name}" for root in ("", "/usr", "/usr/local", "/opt/homebrew", "/snap") for name in ("/bin", "/sbin")
 )
@@ -185,7 +186,7 @@ class Judge:
             return simple
         seen = Found()
         below = replace(around, depth=DEEPEST)
-        for at, word in enumerate(simple.words[1:], 1):
+        for at, word in enumerate(simple.words[1 : 1 + MOST_SCANNED], 1):
             base = word.text.rpartition("/")[2]
             if base in self._programs:
                 self.simple(Simple(simple.words[at:]), below, seen)
@@ -213,6 +214,7 @@ class _Inside:
         self._judge = judge
         self._program = program
         self._simple = simple
+        self._shown = simple.shown
         self._reading = reading
         self._around = around
         self._found = found
@@ -251,7 +253,7 @@ class _Inside:
             self._value(slot.kind, slot.language, placed.word, placed.at, "", "")
 
     def _value(self, kind: Kind, language: str, word: Word, at: int, head: str, name: str) -> None:
-        judge, around, found, segment = self._judge, self._around, self._found, self._simple.shown
+        judge, around, found, segment = self._judge, self._around, self._found, self._shown
         match kind:
             case Kind.READS:
                 judge.files.reads(word, segment, around, found)
@@ -287,11 +289,11 @@ class _Inside:
         computed = HOLE in word.text and not word.fed
         cls = CallClass.FORBIDDEN if computed else CallClass.UNKNOWN
         what = "runs code that is only known when it runs" if computed else f"runs {word.text}, which is not read here"
-        self._found.add(cls, self._simple.shown, self._rule(name), what.replace(HOLE, "…"))
+        self._found.add(cls, self._shown, self._rule(name), what.replace(HOLE, "…"))
 
     def _host(self, word: Word) -> None:
         if word.text.startswith("-"):
-            self._found.add(CallClass.UNKNOWN, self._simple.shown, self._rule(), "has a host that is an option")
+            self._found.add(CallClass.UNKNOWN, self._shown, self._rule(), "has a host that is an option")
         elif word.known:
             self._found.targets.append(Target("host", word.text.rpartition("@")[2]))
 
@@ -319,7 +321,7 @@ class _Inside:
         if not inner:
             return
         if self._around.depth >= DEEPEST:
-            self._found.add(CallClass.FORBIDDEN, self._simple.shown, "depth", "is nested too deep to be understood")
+            self._found.add(CallClass.FORBIDDEN, self._shown, "depth", "is nested too deep to be understood")
             return
         judged = self._judge.simple(Simple(inner), self._below(fed), self._found)
         if judged.words == inner:
@@ -328,7 +330,7 @@ class _Inside:
             self.words = (*self.words[:at], *judged.words, *self.words[at + len(words) :])
         else:  # the line would have to be quoted again around what is only known when it runs
             reason = "puts what another command finds beside a command line"
-            self._found.add(CallClass.UNKNOWN, self._simple.shown, self._rule(), reason)
+            self._found.add(CallClass.UNKNOWN, self._shown, self._rule(), reason)
 
     def _filled(self, words: tuple[Word, ...], entry: Entry) -> tuple[Word, ...]:
         """Holes where another command's output or a file's name goes."""
@@ -363,8 +365,8 @@ class _Inside:
             return
         if simple.stdin is not None:
             self._judge.code(stdin.language, simple.stdin, simple, self._below(), self._found)
-            self._found.add(CallClass.UNKNOWN, simple.shown, self._rule(), "runs the text that it is given")
+            self._found.add(CallClass.UNKNOWN, self._shown, self._rule(), "runs the text that it is given")
         elif simple.feeds and stdin.language in INTERPRETED:
-            self._found.add(CallClass.FORBIDDEN, simple.shown, self._rule(), "runs whatever another command writes")
+            self._found.add(CallClass.FORBIDDEN, self._shown, self._rule(), "runs whatever another command writes")
         elif simple.feeds or any(redirect.operator == "<" for redirect in simple.redirects):
-            self._found.add(CallClass.UNKNOWN, simple.shown, self._rule(), "runs code that is not read here")
+            self._found.add(CallClass.UNKNOWN, self._shown, self._rule(), "runs code that is not read here")

@@ -11,7 +11,9 @@ from bot.policy.commands.facts import Act, Facts
 from bot.policy.commands.lines import HOLE, WILD, Word
 
 HOMES = r"(?:~[^/]*|/root|/home/[^/]+|/Users/[^/]+|/var/root)"
+HOME = re.compile(rf"^{HOMES}(?=/|$)")
 ANY = "/**"
+WILD_END = re.compile(rf"[*?\[\]{HOLE}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ class PathFacts:
         self._rules: dict[Act, tuple[PathRule, ...]] = {
             act: tuple(_rules(facts, act)) for act in ("read", "write", "remove")
         }
+        self._relative: dict[Act, tuple[PathRule, ...]] = {
+            act: tuple(rule for rule in rules if not rule.head) for act, rules in self._rules.items()
+        }
+        # Most paths meet no fact: one look at all of them is enough to know.
+        self._any: dict[Act, re.Pattern[str]] = {
+            act: re.compile("|".join(f"(?:{rule.pattern.pattern})" for rule in rules) or "(?!)", re.DOTALL)
+            for act, rules in self._rules.items()
+        }
 
     def is_sink(self, word: Word) -> bool:
         """Whether writing there changes nothing."""
@@ -42,9 +52,24 @@ class PathFacts:
     def judge(self, act: Act, word: Word, folder: str = "") -> Iterator[tuple[str, Judgement]]:
         """Every fact that the path meets or may meet, by name. `folder` is where relative paths begin, "" if unknown."""
         for path in spelled(word.text, folder):
-            exact = [rule for rule in self._rules[act] if rule.pattern.fullmatch(path)]
-            for rule in exact or [rule for rule in self._rules[act] if _may_meet(path, rule, act)]:
+            for rule in self._met(act, path):
                 yield rule.name, rule.judgement
+
+    def _met(self, act: Act, path: str) -> list[PathRule]:
+        rules = self._rules[act]
+        if self._any[act].fullmatch(path):
+            return [rule for rule in rules if rule.pattern.fullmatch(path)]
+        wild = _first_wild(path)
+        if wild < len(path):
+            return [rule for rule in self._below_anywhere(act, path) if _may_meet(path, wild, rule)]
+        if act != "remove":
+            return []
+        above = _homely(f"{path.rstrip('/')}/")
+        return [rule for rule in rules if rule.head and rule.head.startswith(above)]
+
+    def _below_anywhere(self, act: Act, path: str) -> tuple[PathRule, ...]:
+        """The rules that a path which begins like this could meet: a relative one meets no absolute rule."""
+        return self._rules[act] if path[:1] in {"/", "~", HOLE} else self._relative[act]
 
     def is_own_file(self, word: Word) -> bool:
         """Whether it is a file in or below the folder where the command runs, by a name that is wholly known."""
@@ -67,34 +92,30 @@ def spelled(text: str, folder: str = "") -> Iterator[str]:
         yield path.rsplit("/", 1)[0] or "/"
 
 
-def _may_meet(path: str, rule: PathRule, act: Act) -> bool:
-    """Whether a path that is not wholly known could be one of the rule's, or a removed folder hold one."""
-    wild = _first_wild(path)
-    if wild == len(path):
-        above = f"{path.rstrip('/')}/"
-        return act == "remove" and bool(rule.head) and any(rule.head.startswith(name) for name in _homely(above))
+def _may_meet(path: str, wild: int, rule: PathRule) -> bool:
+    """Whether a path that is known only up to `wild` could be one of the rule's."""
     if not _tails_agree(path, rule.tail):
         return False
     if path[:1] not in {"/", "~", HOLE}:  # below a folder that is not known; a glob does not match hidden files
-        return not rule.head and not (rule.hidden and path.rpartition("/")[2][:1] in WILD)
-    return not rule.head or any(
-        rule.head.startswith(known) or known.startswith(rule.head) for known in _homely(path[:wild])
-    )
+        return not (rule.hidden and path.rpartition("/")[2][:1] in WILD)
+    known = _homely(path[:wild])
+    return not rule.head or rule.head.startswith(known) or any(name.startswith(rule.head) for name in known)
 
 
 def _homely(path: str) -> tuple[str, ...]:
     """The path, and with ~ for the home folder that it begins with."""
-    return (path, re.sub(rf"^{HOMES}(?=/|$)", "~", path))
+    return (path, HOME.sub("~", path))
 
 
 def _tails_agree(path: str, tail: str) -> bool:
     """Whether a wild path could end as the rule's glob ends."""
-    end = re.split(rf"[*?\[\]{HOLE}]", path)[-1]
+    end = WILD_END.split(path)[-1]
     return end.endswith(tail) or tail.endswith(end)
 
 
 def _first_wild(path: str) -> int:
-    return next((at for at, character in enumerate(path) if character in WILD or character == HOLE), len(path))
+    found = WILD_END.search(path)
+    return found.start() if found else len(path)
 
 
 def _rules(facts: Facts, act: Act) -> Iterator[PathRule]:

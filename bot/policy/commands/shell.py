@@ -16,7 +16,10 @@ from bot.policy.commands.lines import HOLE, Doubt, Line, Redirect, Simple, Word
 from bot.policy.commands.words import WordReader, join_words
 
 SEGMENTS = 64
+WORDS = 300
 DEPTH = 60
+# A substitution in a word takes this much of the depth: its walk has several steps.
+NESTING = 6
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 CONTINUED = re.compile(r"\\\n")
 # Joins that the strict grammar knows.
@@ -78,6 +81,8 @@ class _Walk:
         self._commands: list[Simple] = []
         self._order: list[int | str] = []
         self._known: dict[str, Word] = {}
+        self._depth = 0
+        self._spent = 0
         self._words = WordReader(self._source, self._known, self._outside, self._nested)
 
     def line(self) -> Line:
@@ -87,9 +92,9 @@ class _Walk:
         self._statements(root, 0)
         if not self._commands and not self._doubts:
             self._doubt("has no command", "grammar")
-        if len(self._commands) > SEGMENTS:
-            reason = f"has more than {SEGMENTS} commands, too many to be understood"
-            return Line(doubts=(Doubt(CallClass.FORBIDDEN, "bytes", reason, self._text[:60] + "…"),))
+        if self._over():
+            reason = f"has more than {SEGMENTS} commands or {WORDS} words, too many to be understood"
+            return Line(doubts=(Doubt(CallClass.FORBIDDEN, "length", reason, _short(self._text[:60] + "…")),))
         return Line(tuple(self._commands), tuple(self._order), tuple(self._doubts))
 
     def _continued(self, text: str) -> str:
@@ -111,9 +116,11 @@ class _Walk:
     def _statements(self, node: Node, depth: int) -> None:
         """The statements below `node`, in order, with the joins between them."""
         if depth > DEPTH:
-            self._doubt("is nested too deep to be understood", "grammar: depth", CallClass.FORBIDDEN)
+            self._too_deep()
             return
         for child in node.children:
+            if self._over():
+                return
             if child.is_named:
                 self._statement(child, depth + 1)
             elif child.type in JOINS:
@@ -156,9 +163,12 @@ class _Walk:
     def _below(self, node: Node, depth: int) -> None:
         """What can be seen below a node that is not read: commands there, and words with substitutions."""
         if depth > DEPTH:
-            self._doubt("is nested too deep to be understood", "grammar: depth", CallClass.FORBIDDEN)
+            self._too_deep()
             return
         for child in node.named_children:
+            self._spent += 1
+            if self._over():
+                return
             if (
                 child.type in {"command", "list", "pipeline", "redirected_statement", "negated_command"}
                 or child.type in OUTSIDE
@@ -172,9 +182,20 @@ class _Walk:
 
     def _nested(self, node: Node) -> None:
         """Commands of a substitution inside a word: they run, wherever the word goes."""
+        if self._depth > DEPTH:
+            self._too_deep()
+            return
         order, self._order = self._order, []
-        self._below(node, 1)
+        self._depth += NESTING
+        self._below(node, self._depth)
+        self._depth -= NESTING
         self._order = order
+
+    def _over(self) -> bool:
+        return self._spent > WORDS or len(self._commands) > SEGMENTS
+
+    def _too_deep(self) -> None:
+        self._doubt("is nested too deep to be understood", "grammar: depth", CallClass.FORBIDDEN)
 
     def _assign(self, node: Node) -> None:
         pair = self._assignment(node)
@@ -239,6 +260,8 @@ class _Walk:
         began = len(self._commands)
         parts = node.children
         for child in parts:
+            if self._over():
+                return
             if not child.is_named:
                 if child.type == "|&":
                     self._doubt("pipes its errors too", "grammar: |&")
@@ -266,6 +289,9 @@ class _Walk:
         found: list[Redirect] = []
         stdin: Word | None = None
         here = [*(node.named_children if node is not None else ()), *redirects]
+        self._spent += len(here)
+        if self._over():
+            return
         for child in here:
             if child.type == "variable_assignment":
                 if words:
