@@ -24,8 +24,7 @@ def show(understood: Understood) -> str:
     for finding in dict.fromkeys(understood.findings):
         rows.append(f"  {finding.cls:<15} {finding.segment}")
         rows.append(f"  {'':<15} {finding.reason} ({finding.rule})")
-    for target in understood.targets:
-        rows.append(f"  {'target':<15} {target.kind} {target.name}")
+    rows += [f"  {'target':<15} {target.kind} {target.name}" for target in understood.targets]
     if understood.line:
         rows += ["", *(f"  {'argv':<15} {json.dumps(argv, ensure_ascii=False)}" for argv in understood.argv)]
         rows.append(f"  {'as it would run':<15} {understood.line}")
@@ -47,11 +46,11 @@ def _lines(source: BinaryIO) -> Iterator[bytes | None]:
 
 def _answer(line: bytes | None, classifier: Classifier) -> dict[str, Any]:
     if line is None:
-        return _refused(None, f"this line is longer than {LONGEST_LINE} bytes")
+        return _refused(None, f"this line is longer than {LONGEST_LINE} bytes", forbidden=True)
     try:
         given = json.loads(line.decode())
     except UnicodeDecodeError:
-        return _refused(None, "this line is not UTF-8")
+        return _refused(None, "this line is not UTF-8", forbidden=True)
     except (ValueError, RecursionError):
         return _refused(None, NO_OBJECT)
     command = given.get("command") if isinstance(given, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] # any JSON
@@ -67,10 +66,10 @@ def _answer(line: bytes | None, classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def _refused(command: str | None, reason: str) -> dict[str, Any]:
+def _refused(command: str | None, reason: str, *, forbidden: bool = False) -> dict[str, Any]:
     return {
         "command": command,
-        "class": CallClass.UNKNOWN,
+        "class": CallClass.FORBIDDEN if forbidden else CallClass.UNKNOWN,
         "runs_without_approval": False,
         "rule": "input",
         "reason": reason,

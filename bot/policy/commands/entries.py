@@ -47,6 +47,7 @@ class Kind(StrEnum):
     UNTIL = "until"  # the same, up to `;` or `+` (find)
     CODE = "code"  # text in another language
     ASSIGNS = "assigns"  # NAME=value, as env takes it
+    IMAGE = "image"  # a container image; one that is named after a program is taken for it
     HOST = "host"  # where a command goes
 
 

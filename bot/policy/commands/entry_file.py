@@ -9,7 +9,7 @@ from bot.policy.commands.entries import Judgement, Others, Style
 
 CLASS = Literal["read", "sensitive-read", "change", "destroy", "forbidden", "unknown"]
 SLOT = (
-    r"^(text|reads|writes|outputs|removes|sends|executes|shell|remote|command|assigns|host|code:[a-z]+)(\.\.\.)?"
+    r"^(text|reads|writes|outputs|removes|sends|executes|shell|remote|command|assigns|host|image|code:[a-z]+)(\.\.\.)?"
     r"( (with|unless)( [^ ]+)+)?$"
 )
 

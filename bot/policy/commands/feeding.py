@@ -34,7 +34,7 @@ def candidates(simple: Simple) -> tuple[str, ...]:
     names = [text for text in texts if text[:1] not in {"/", "~"}]
     below = [f"{folder.rstrip('/')}/{name}" for folder in folders[:MOST] for name in names[:MOST]]
     whole = [] if len(texts) > len(folders) + 1 else [f"{folder.rstrip('/')}/{HOLE}" for folder in folders]
-    return tuple((*texts, *below, *whole))
+    return (*texts, *below, *whole)
 
 
 def folder_after(simple: Simple, folder: str) -> str:

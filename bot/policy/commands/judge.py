@@ -54,8 +54,8 @@ class Judge:
         self.files = FileEffects(PathFacts(catalogue.facts))
         self.environment = catalogue.facts.environment
 
-    def line(self, text: str, around: Around, found: Found) -> Judged:
-        """Every command of `text`, in order."""
+    def line(self, text: str, around: Around, found: Found, outer: Simple | None = None) -> Judged:
+        """Every command of `text`, in order. What `outer` has on its stdin, the commands in it may read."""
         if around.depth > DEEPEST:
             found.add(CallClass.FORBIDDEN, text[:60], "depth", "is nested too deep to be understood")
             return Judged(Line(doubts=()), ())
@@ -65,7 +65,7 @@ class Judge:
         sensitive: set[int] = set()
         for simple in line.commands:
             began = len(found.findings)
-            commands.append(self.simple(simple, around, found))
+            commands.append(self.simple(_fed_by(simple, outer), around, found).without_stdin_of(simple))
             if any(finding.cls is CallClass.SENSITIVE_READ for finding in found.findings[began:]):
                 sensitive.add(id(simple))
             if simple.feeds and any(id(feed) in sensitive for feed in simple.feeds):
@@ -100,6 +100,9 @@ class Judge:
             )
             return self._scan(simple, around, found)
         return self._entered(program, simple, judged_words, around, found)
+
+    def knows(self, name: str) -> bool:
+        return name in self._programs
 
     def _program(self, simple: Simple, found: Found) -> tuple[Program | None, tuple[Word, ...]]:
         """The program by the first word, and the words to read with it."""
@@ -158,7 +161,7 @@ class Judge:
                     "runs text that is only known when it runs",
                 )
                 return None
-            inner = self.line(word.text.replace(HOLE, VARIABLE), replace(around, depth=around.depth + 1), found)
+            inner = self.line(word.text.replace(HOLE, VARIABLE), replace(around, depth=around.depth + 1), found, simple)
             return inner.text if inner.plain and word.known else None
         if HOLE in word.text:
             found.add(CallClass.UNKNOWN, simple.shown, f"code: {language}", "runs code that is only known when it runs")
@@ -196,6 +199,13 @@ class Judge:
         if worst is not None and worst.cls in {CallClass.DESTROY, CallClass.FORBIDDEN} and worst.rule != "depth":
             found.add(CallClass.DESTROY, simple.shown, worst.rule, f"holds a command that {worst.reason}")
         return simple
+
+
+def _fed_by(simple: Simple, outer: Simple | None) -> Simple:
+    """The command with the stdin of the one around it, where it has none of its own."""
+    if outer is None or simple.feeds or simple.stdin is not None:
+        return simple
+    return replace(simple, feeds=outer.feeds, stdin=outer.stdin)
 
 
 class _Inside:
@@ -274,6 +284,8 @@ class _Inside:
                 self._rewrite(at, head, judge.code(language, word, self._simple, around, found))
             case Kind.HOST:
                 self._host(word)
+            case Kind.IMAGE:
+                self._image(word, at)
             case Kind.ASSIGNS:
                 self._assigns(word)
             case Kind.COMMAND | Kind.UNTIL | Kind.REMOTE:
@@ -296,6 +308,13 @@ class _Inside:
             self._found.add(CallClass.UNKNOWN, self._shown, self._rule(), "has a host that is an option")
         elif word.known:
             self._found.targets.append(Target("host", word.text.rpartition("@")[2]))
+
+    def _image(self, word: Word, at: int) -> None:
+        """A container whose image is named after a program most likely runs it, with the words after the image."""
+        name = word.text.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        if self._judge.knows(name):
+            words = tuple(after for placed in self._reading.placed for after in placed.words if placed.at > at)
+            self._judge.simple(Simple((Word.of(name), *words)), self._below(), self._found)
 
     def _assigns(self, word: Word) -> None:
         name, _, value = word.text.partition("=")
@@ -323,7 +342,9 @@ class _Inside:
         if self._around.depth >= DEEPEST:
             self._found.add(CallClass.FORBIDDEN, self._shown, "depth", "is nested too deep to be understood")
             return
-        judged = self._judge.simple(Simple(inner), self._below(fed), self._found)
+        # xargs reads its stdin itself; whatever else is started reads on from there.
+        command = Simple(inner) if entry.appends else _fed_by(Simple(inner), self._simple)
+        judged = self._judge.simple(command, self._below(fed), self._found)
         if judged.words == inner:
             return
         if inner == tuple(words):

@@ -79,6 +79,10 @@ class Simple:
         """For people: as `shell`, with holes shown."""
         return self.shell.replace(HOLE, "…")
 
+    def without_stdin_of(self, original: "Simple") -> "Simple":
+        """The command with the feeds and stdin that `original` has."""
+        return replace(self, feeds=original.feeds, stdin=original.stdin)
+
     def with_words(self, words: tuple[Word, ...]) -> "Simple":
         return replace(self, words=words)
 
