@@ -151,6 +151,12 @@ class _Walk:
                 self._statements(node, depth)
             case "comment":
                 pass
+            case "ERROR" if any(child.type == "command_name" for child in node.named_children):
+                self._outside(node)
+                if self._slice(node).startswith("{") and "," in self._slice(node):
+                    reason = "runs a program whose name is only known when it runs"
+                    self._doubt(reason, "grammar: computed program", CallClass.FORBIDDEN, self._slice(node))
+                self._command(node, (), depth)
             case "variable_assignment":
                 self._outside(node)
                 self._assign(node)
