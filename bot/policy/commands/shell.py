@@ -339,7 +339,7 @@ class _Walk:
             else:
                 operator = child.type
         extra = [(target.start_byte, self._words.word(target)) for target in targets[1:]]
-        if fd and not fd.isdigit():
+        if (fd and not fd.isdigit()) or self._source[: node.start_byte].endswith(b"}"):  # {fd}<file
             self._doubt("opens a file descriptor by name", "grammar: file descriptor", segment=self._slice(node))
         if operator in {">&-", "<&-"}:
             return [Redirect(operator, None, f"{fd}{operator}")], extra
