@@ -16,11 +16,12 @@ FOUND = f"./{HOLE}"
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What holds where a command stands. `fed` are paths that a fed hole may become."""
+    """What holds where a command stands. `fed` are paths that a fed hole may become; `scanning` while looking for harm."""
 
     depth: int = 0
     folder: str = ""
     fed: tuple[str, ...] = ()
+    scanning: bool = False
 
 
 class FileEffects:

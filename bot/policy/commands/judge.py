@@ -185,10 +185,10 @@ class Judge:
 
     def _scan(self, simple: Simple, around: Around, found: Found) -> Simple:
         """Harm among the words of a command that is not understood: a command in it, or a command line in one word."""
-        if around.depth >= DEEPEST:
+        if around.scanning or around.depth >= DEEPEST:
             return simple
         seen = Found()
-        below = replace(around, depth=DEEPEST)
+        below = replace(around, depth=around.depth + 1, scanning=True)
         for at, word in enumerate(simple.words[1 : 1 + MOST_SCANNED], 1):
             base = word.text.rpartition("/")[2]
             if base in self._programs:
