@@ -94,15 +94,23 @@ class _Walk:
         if depth > DEPTH:
             self._too_deep()
             return
+        joined = True
         for child in node.children:
             if self._over():
                 return
+            if child.type == "comment":
+                continue
             if child.is_named:
+                if not joined:
+                    self._doubt("has more than one line", "grammar: lines")
+                joined = False
                 self._statement(child, depth + 1)
             elif child.type in JOINS:
+                joined = joined or child.type != "\n"
                 self._join(child.type)
             elif child.type in {"&", "|&"}:
                 reason = "goes to the background" if child.type == "&" else "pipes its errors too"
+                joined = True
                 self._doubt(reason, f"grammar: {child.type}")
                 self._join(";" if child.type == "&" else "|")
 
@@ -125,8 +133,6 @@ class _Walk:
                 self._join(";")
                 self._order.append("!")
                 self._statements(node, depth)
-            case "comment":
-                pass
             case "ERROR" if any(child.type == "command_name" for child in node.named_children):
                 self._outside(node)
                 if self._slice(node).startswith("{") and "," in self._slice(node):
