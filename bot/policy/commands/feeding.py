@@ -2,10 +2,20 @@
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from bot.policy.commands.lines import HOLE, Simple, Word
+from bot.policy.commands.lines import BELOW, HOLE, Simple, Word
 
 MOST = 12
+# With one of these, find gives only files of some names.
+NARROWING = frozenset({"-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex"})
+
+
+def fed_by(simple: Simple, outer: Simple | None) -> Simple:
+    """The command with the stdin of the one around it, where it has none of its own."""
+    if outer is None or simple.feeds or simple.stdin is not None:
+        return simple
+    return replace(simple, feeds=outer.feeds, stdin=outer.stdin)
 
 
 def fill(word: Word, marks: Sequence[str], hole: str) -> Word:
@@ -33,7 +43,8 @@ def candidates(simple: Simple) -> tuple[str, ...]:
     folders = [text for text in texts if text[:1] in {"/", "~"}]
     names = [text for text in texts if text[:1] not in {"/", "~"}]
     below = [f"{folder.rstrip('/')}/{name}" for folder in folders[:MOST] for name in names[:MOST]]
-    whole = [] if len(texts) > len(folders) + 1 else [f"{folder.rstrip('/')}/{HOLE}" for folder in folders]
+    narrowed = any(word.text in NARROWING for word in simple.words)
+    whole = [] if narrowed else [f"{folder.rstrip('/')}/{BELOW}" for folder in folders[:MOST]]
     return (*texts, *below, *whole)
 
 

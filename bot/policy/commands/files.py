@@ -1,5 +1,6 @@
 """What follows where a command reads, writes, sends away or removes a file."""
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,7 @@ class FileEffects:
             found.add(CallClass.UNKNOWN, segment, rule, "writes a file whose name is only known when it runs")
             return
         found.add(CallClass.CHANGE, segment, rule, "writes a file")
+        found.written.add(posixpath.normpath(word.text))
         for name, judgement in self._paths.judge("write", word, around.folder):
             found.findings.append(Finding.of(judgement, segment, f"{FILE}: {name}"))
 

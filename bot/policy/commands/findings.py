@@ -27,10 +27,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Found:
-    """Everything found so far, in the order of the line."""
+    """Everything found so far, in the order of the line. `written` are the files that it writes."""
 
     findings: list[Finding] = field(default_factory=list[Finding])
     targets: list[Target] = field(default_factory=list[Target])
+    written: set[str] = field(default_factory=set[str])
 
     def add(self, cls: CallClass, segment: str, rule: str, reason: str) -> None:
         self.findings.append(Finding(cls, segment, rule, reason))

@@ -2,18 +2,18 @@
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bot.domain.calls import CallClass, Target
 from bot.policy.commands.catalogue import Catalogue
 from bot.policy.commands.code import Code, judge_code
 from bot.policy.commands.effects import environment_findings, option_findings
 from bot.policy.commands.entries import Entry, Kind, Program, Stdin
-from bot.policy.commands.feeding import candidates, fill, folder_after, sent
+from bot.policy.commands.feeding import candidates, fed_by, fill, folder_after, sent
 from bot.policy.commands.files import FOUND, Around, FileEffects
 from bot.policy.commands.findings import Finding, Found
 from bot.policy.commands.grammar import Given, Grammar, Placed, Reading
-from bot.policy.commands.lines import HOLE, Line, Simple, Word
+from bot.policy.commands.lines import HOLE, Judged, Line, Simple, Word
 from bot.policy.commands.paths import PathFacts
 from bot.policy.commands.shell import read_line
 
@@ -27,22 +27,6 @@ NETWORK_FILES = ("/dev/tcp/", "/dev/udp/")
 # A program that takes these from another command runs whatever that one writes.
 INTERPRETED = frozenset({"shell", "python", "perl", "ruby", "javascript", "php", "lua", "tcl"})
 VARIABLE = "${HOLE}"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A command line as it may be run: `text` quoted again, `plain` where all of it was understood."""
-
-    line: Line
-    commands: tuple[Simple, ...]
-
-    @property
-    def plain(self) -> bool:
-        return not self.line.doubts
-
-    @property
-    def text(self) -> str:
-        return self.line.requoted(self.commands)
 
 
 class Judge:
@@ -66,7 +50,7 @@ class Judge:
         around = replace(around, started=False)
         for simple in line.commands:
             began = len(found.findings)
-            commands.append(self.simple(_fed_by(simple, outer), around, found).without_stdin_of(simple))
+            commands.append(self.simple(fed_by(simple, outer), around, found).without_stdin_of(simple))
             if any(finding.cls is CallClass.SENSITIVE_READ for finding in found.findings[began:]):
                 sensitive.add(id(simple))
             if simple.feeds and any(id(feed) in sensitive for feed in simple.feeds):
@@ -111,6 +95,8 @@ class Judge:
         folder, _, base = posixpath.normpath(text).rpartition("/") if "/" in text else ("", "", text)
         if folder == SERVICES and "service" in self._programs:
             return self._programs["service"], (Word.of("service"), Word.of(base), *simple.words[1:])
+        if posixpath.normpath(text) in found.written and "/" in text:
+            found.add(CallClass.FORBIDDEN, simple.shown, "program's file", f"runs {text}, which the same line writes")
         if "/" in text and folder not in SYSTEM_FOLDERS:
             found.add(
                 CallClass.UNKNOWN, simple.shown, "program's folder", f"runs {text}, which is in no folder of the system"
@@ -129,6 +115,7 @@ class Judge:
     def _entered(
         self, program: Program, simple: Simple, words: tuple[Word, ...], around: Around, found: Found
     ) -> Simple:
+        began = len(found.findings)
         reading = Grammar(program, words).read()
         rule = program.rule(reading.entry.name)
         if program.entry.outermost and around.started:
@@ -139,10 +126,11 @@ class Judge:
             found.add(CallClass.READ, simple.shown, rule, "only shows help")
             return simple
         found.findings.extend(option_findings(program, reading, simple))
-        if reading.doubts:
-            self._scan(simple, around, found)
         inside = _Inside(self, program, simple, words, reading, around, found)
         inside.judge()
+        worst = found.worst(began)
+        if reading.doubts or (worst is not None and worst.cls is CallClass.UNKNOWN):
+            self._scan(simple, around, found)
         return simple.with_words(inside.words) if words is simple.words else simple
 
     def _redirect(self, operator: str, target: Word, simple: Simple, around: Around, found: Found) -> None:
@@ -193,22 +181,15 @@ class Judge:
         seen = Found()
         below = replace(around, depth=around.depth + 1, scanning=True)
         for at, word in enumerate(simple.words[1 : 1 + MOST_SCANNED], 1):
-            base = word.text.rpartition("/")[2]
-            if base in self._programs:
+            if word.text.rpartition("/")[2] in self._programs:
                 self.simple(Simple(simple.words[at:]), below, seen)
-            elif " " in word.text and word.text.split()[0].rpartition("/")[2] in self._programs and word.known:
-                self.line(word.text, below, seen)
+            for text in {word.text, word.text.partition("=")[2]} if word.known else ():
+                if " " in text.strip() and text.split()[0].rpartition("/")[2] in self._programs:
+                    self.line(text, below, seen)
         worst = seen.worst()
         if worst is not None and worst.cls in {CallClass.DESTROY, CallClass.FORBIDDEN} and worst.rule != "depth":
             found.add(CallClass.DESTROY, simple.shown, worst.rule, f"holds a command that {worst.reason}")
         return simple
-
-
-def _fed_by(simple: Simple, outer: Simple | None) -> Simple:
-    """The command with the stdin of the one around it, where it has none of its own."""
-    if outer is None or simple.feeds or simple.stdin is not None:
-        return simple
-    return replace(simple, feeds=outer.feeds, stdin=outer.stdin)
 
 
 class _Inside:
@@ -301,9 +282,11 @@ class _Inside:
             self.words = (*self.words[:at], Word.of(head + line), *self.words[at + 1 :])
 
     def _executes(self, word: Word, name: str) -> None:
-        computed = HOLE in word.text and not word.fed
-        cls = CallClass.FORBIDDEN if computed else CallClass.UNKNOWN
-        what = "runs code that is only known when it runs" if computed else f"runs {word.text}, which is not read here"
+        cls, what = CallClass.UNKNOWN, f"runs {word.text}, which is not read here"
+        if HOLE in word.text and not word.fed:
+            cls, what = CallClass.FORBIDDEN, "runs code that is only known when it runs"
+        elif posixpath.normpath(word.text) in self._found.written:
+            cls, what = CallClass.FORBIDDEN, f"runs {word.text}, which the same line writes"
         self._found.add(cls, self._shown, self._rule(name), what.replace(HOLE, "…"))
 
     def _host(self, word: Word) -> None:
@@ -346,7 +329,7 @@ class _Inside:
             self._found.add(CallClass.FORBIDDEN, self._shown, "depth", "is nested too deep to be understood")
             return
         # xargs reads its stdin itself; whatever else is started reads on from there.
-        command = Simple(inner) if entry.appends else _fed_by(Simple(inner), self._simple)
+        command = Simple(inner) if entry.appends else fed_by(Simple(inner), self._simple)
         started = replace(self._below(fed), started=not self._reading.entry.outermost)
         judged = self._judge.simple(command, started, self._found)
         if judged.words == inner:

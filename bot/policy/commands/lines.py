@@ -7,6 +7,8 @@ from bot.domain.calls import CallClass
 
 # Stands in a word for what is only known when the command runs. It cannot be in the input: the byte check refuses it.
 HOLE = "\ufffc"
+# Whatever lies below a folder: told by the places that are there, not by names that files anywhere might have.
+BELOW = HOLE * 2
 WILD = frozenset("*?[")
 
 
@@ -99,3 +101,19 @@ class Line:
         """The line with `commands` in the places of its own."""
         parts = [commands[part].shell if isinstance(part, int) else part for part in self.order]
         return " ".join(parts).replace(" ;", ";")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A command line as it may be run: `text` quoted again, `plain` where all of it was understood."""
+
+    line: Line
+    commands: tuple[Simple, ...]
+
+    @property
+    def plain(self) -> bool:
+        return not self.line.doubts
+
+    @property
+    def text(self) -> str:
+        return self.line.requoted(self.commands)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from bot.policy.commands.entries import Judgement
 from bot.policy.commands.facts import Act, Facts
-from bot.policy.commands.lines import HOLE, Word
+from bot.policy.commands.lines import BELOW, HOLE, Word
 
 HOMES = r"(?:~[^/]*|/root|/home/[^/]+|/Users/[^/]+|/var/root)"
 HOME = re.compile(rf"^{HOMES}(?=/|$)")
@@ -100,7 +100,9 @@ def _may_meet(path: str, wild: int, rule: PathRule) -> bool:
         return _bases_agree(path, rule.base)
     known = _homely(path[:wild])
     if not rule.head:
-        return HOLE in path or "*" in path.rpartition("/")[0] or _bases_agree(path, rule.base)
+        return not path.endswith(BELOW) and (
+            HOLE in path or "*" in path.rpartition("/")[0] or _bases_agree(path, rule.base)
+        )
     return rule.head.startswith(known) or any(name.startswith(rule.head) for name in known)
 
 
