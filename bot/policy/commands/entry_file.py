@@ -29,7 +29,7 @@ def _listed(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
 
-Words = Annotated[list[str], BeforeValidator(_listed)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class JudgementFile(BaseModel):
@@ -54,9 +54,9 @@ class ButFile(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    given: Annotated[Words, Field(alias="with")] = []
-    absent: Annotated[Words, Field(alias="without")] = []
-    only: Words = []
+    given: Annotated[Words, Field(alias="with")] = ()
+    absent: Annotated[Words, Field(alias="without")] = ()
+    only: Words = ()
     judged: Annotated[Judged, Field(alias="is")]
 
     @model_validator(mode="after")
@@ -70,8 +70,8 @@ class StdinFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     code: str
     always: bool = False
-    given: Annotated[Words, Field(alias="with")] = []
-    unless: Words = []
+    given: Annotated[Words, Field(alias="with")] = ()
+    unless: Words = ()
 
 
 def _entry(value: object) -> object:
@@ -85,38 +85,38 @@ class EntryFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     judged: Annotated[Judged | None, Field(alias="is")] = None
     bare: Judged | None = None
-    but: list[ButFile] = []
-    raises: dict[str, Judged] = {}
-    words: dict[str, Judged] = {}
-    flags: Words = []
-    values: Words = []
-    optional: Words = []
-    reads: Words = []
-    writes: Words = []
-    outputs: Words = []
-    removes: Words = []
-    sends: Words = []
-    executes: Words = []
-    shell: Words = []
-    command: Words = []
-    until: Words = []
-    hosts: Words = []
-    code: dict[str, Words] = {}
-    names: dict[str, Words] = {}
-    helps: Words = []
+    but: tuple[ButFile, ...] = ()
+    raises: dict[str, Judged] = Field(default_factory=dict)
+    words: dict[str, Judged] = Field(default_factory=dict)
+    flags: Words = ()
+    values: Words = ()
+    optional: Words = ()
+    reads: Words = ()
+    writes: Words = ()
+    outputs: Words = ()
+    removes: Words = ()
+    sends: Words = ()
+    executes: Words = ()
+    shell: Words = ()
+    command: Words = ()
+    until: Words = ()
+    hosts: Words = ()
+    code: dict[str, Words] = Field(default_factory=dict)
+    names: dict[str, Words] = Field(default_factory=dict)
+    helps: Words = ()
     others: Others | None = None
     operands: Annotated[list[Annotated[str, StringConstraints(pattern=SLOT)]], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] | None = None  # fmt: skip
     stops: bool = False
     spread: bool = False
     numbers: bool = False
     bundle: bool = False
-    verbs: dict[str, Annotated["EntryFile", BeforeValidator(_entry)]] = {}
+    verbs: dict[str, Annotated["EntryFile", BeforeValidator(_entry)]] = Field(default_factory=dict)
     verb_after: Annotated[int, Field(ge=0, le=3)] = 0
     fold: bool = False
     abbreviate_verbs: bool = False
     stdin: StdinFile | None = None
     appends: bool = False
-    marker: Words = []
+    marker: Words = ()
     network: bool = False
     complete: bool = False
     outermost: bool = False
@@ -134,10 +134,10 @@ Examples = dict[CLASS, Annotated[list[str], Field(min_length=1)]]
 class ProgramFile(EntryFile):
     """A program: an entry with its names, its style of options and the examples that are verified at load."""
 
-    also: Words = []
+    also: Words = ()
     style: Style = Style.GNU
     abbreviates: bool | None = None
-    environment: Words = []
+    environment: Words = ()
     match: Annotated[Examples, Field(min_length=1)]
     not_match: Examples = {}
 

@@ -104,8 +104,16 @@ class Typing:
         verbs: dict[str, Entry] = {}
         patterns: list[tuple[str, Entry]] = []
         for key, below in written.verbs.items():
+            made: Entry | None = None
             for word in key.split():
-                verb = self._entry(below, f"{entry.name} {word}".strip(), entry, written)
+                name = f"{entry.name} {word}".strip()
+                # Verbs of one key differ only in their name, unless verbs below them carry it too.
+                verb = (
+                    replace(made, name=name)
+                    if made and not (made.verbs or made.patterns)
+                    else self._entry(below, name, entry, written)
+                )
+                made = verb
                 if GLOB & set(word):
                     patterns.append((word, verb))
                 elif word in verbs:
