@@ -130,7 +130,7 @@ class Judge:
         inside.judge()
         worst = found.worst(began)
         if reading.doubts or (worst is not None and worst.cls is CallClass.UNKNOWN):
-            self._scan(simple, around, found)
+            self._scan(simple, around, found, known=True)
         return simple.with_words(inside.words) if words is simple.words else simple
 
     def _redirect(self, operator: str, target: Word, simple: Simple, around: Around, found: Found) -> None:
@@ -174,14 +174,16 @@ class Judge:
             reason = "sends away what the command before it reads"
             found.add(CallClass.FORBIDDEN, simple.shown, program.rule("network"), reason)
 
-    def _scan(self, simple: Simple, around: Around, found: Found) -> Simple:
-        """Harm among the words of a command that is not understood: a command in it, or a command line in one word."""
+    def _scan(self, simple: Simple, around: Around, found: Found, *, known: bool = False) -> Simple:
+        """Harm in a command that is not understood: a command line in one word; where not even the program is `known`,
+        a command among its words.
+        """
         if around.scanning or around.depth >= DEEPEST:
             return simple
         seen = Found()
         below = replace(around, depth=around.depth + 1, scanning=True)
         for at, word in enumerate(simple.words[1 : 1 + MOST_SCANNED], 1):
-            if word.text.rpartition("/")[2] in self._programs:
+            if not known and word.text.rpartition("/")[2] in self._programs:
                 self.simple(Simple(simple.words[at:]), below, seen)
             for text in {word.text, word.text.partition("=")[2]} if word.known else ():
                 if " " in text.strip() and text.split()[0].rpartition("/")[2] in self._programs:
