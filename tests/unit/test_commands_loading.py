@@ -100,3 +100,34 @@ def test_text_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     (folder / "look.yaml").write_bytes(b"look: \xff")
     with pytest.raises(PolicyError, match="this is not UTF-8"):
         read_catalogue(folder)
+
+
+NESTED = """tool:
+  spread: true
+  names: {context: "-n,--name"}
+  helps: -h --help
+  raises: {"--name=root": [destroy, reaches everything]}
+  verbs:
+    list:
+      is: [read, lists]
+      flags: -h,--heads
+    set:
+      verbs:
+        deep: [change, changes something]
+  match:
+    read: [tool -n x list, tool list -n x, tool list -h, tool set deep --help]
+    change: [tool set deep -n x]
+  not_match: {read: [tool set deep]}
+"""
+
+
+def test_options_that_spread_hold_on_every_level_below(tmp_path: Path) -> None:
+    tool = classifier_of(tmp_path, tool=NESTED)
+    assert tool.classify("tool set deep -n root").cls == "destroy"
+    assert tool.classify("tool -n root set deep").cls == "destroy"
+    assert tool.classify("tool set -n root deep").cls == "destroy"
+
+
+def test_a_letter_that_shows_help_above_may_mean_something_else_below(tmp_path: Path) -> None:
+    wrong = NESTED.replace("is: [read, lists]", "is: [destroy, drops]").replace("    read: [tool -n x list, tool list -n x, tool list -h, ", "    destroy: [tool list -h]\n    read: [")  # fmt: skip
+    assert classifier_of(tmp_path, tool=wrong).classify("tool list -h").cls == "destroy"

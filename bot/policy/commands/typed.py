@@ -62,13 +62,13 @@ class Typing:
             not_match=tuple(_examples(written.not_match)),
         )
 
-    def _entry(
-        self, written: EntryFile, name: str, above: Entry | None, above_written: EntryFile | None = None
-    ) -> Entry:
-        spread = above if above is not None and above_written is not None and above_written.spread else None
-        options = dict(spread.options) if spread else {}
-        options |= self._options(written, name)
-        helps = frozenset(written.helps) | (above.helps if above else frozenset[str]())
+    def _entry(self, written: EntryFile, name: str, above: Entry | None, spread: Entry | None = None) -> Entry:
+        """One level. `above` is the level it stands in, `spread` the nearest one whose options hold here too."""
+        own = self._options(written, name)
+        options = {**(spread.options if spread else {}), **own}
+        # A verb may mean something else by a letter that shows help above it.
+        inherited = (above.helps if above else frozenset[str]()) - own.keys()
+        helps = frozenset(written.helps) | inherited
         for flag in helps:
             options.setdefault(flag, Option((flag,), Kind.FLAG))
         entry = Entry(
@@ -98,9 +98,9 @@ class Typing:
             complete=written.complete or bool(above and above.complete),
             marker=tuple(self._known(option, name, options) for option in written.marker),
         )
-        return self._with_verbs(entry, written)
+        return self._with_verbs(entry, written, entry if written.spread else spread)
 
-    def _with_verbs(self, entry: Entry, written: EntryFile) -> Entry:
+    def _with_verbs(self, entry: Entry, written: EntryFile, spread: Entry | None) -> Entry:
         verbs: dict[str, Entry] = {}
         patterns: list[tuple[str, Entry]] = []
         for key, below in written.verbs.items():
@@ -111,7 +111,7 @@ class Typing:
                 verb = (
                     replace(made, name=name)
                     if made and not (made.verbs or made.patterns)
-                    else self._entry(below, name, entry, written)
+                    else self._entry(below, name, entry, spread)
                 )
                 made = verb
                 if GLOB & set(word):
