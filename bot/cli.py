@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
             return _replay(given.file, as_json=given.json, explain=given.explain, html=given.html)
         case "policy":
             return _policy(given.what, given.call)
+        case "classify":
+            return _classify(given.commands, as_lines=given.jsonl)
         case _:
             _parser().print_help()
             return 0
@@ -75,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("what", choices=["test", "explain"])
     policy.add_argument(
         "call", nargs="?", default="", help="for explain, as JSON: persona, tool, class, environment, …"
+    )
+    classify = commands.add_parser("classify", help="what a shell command can do, and why; runs nothing")
+    classify.add_argument("commands", nargs="*", metavar="command", help="each one argument, in quotes")
+    classify.add_argument(
+        "--jsonl", action="store_true", help='from stdin, one {"command": "…"} a line; one answer a line'
     )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
     return parser
@@ -197,3 +204,25 @@ def _policy(what: str, call: str) -> int:
     failed = sum(bool(outcome.problem) for outcome in outcomes)
     print(f"{len(outcomes)} cases, {failed} failed")
     return 1 if failed or not outcomes else 0
+
+
+def _classify(given: list[str], *, as_lines: bool) -> int:
+    from bot.classification import answer_lines, show  # noqa: PLC0415
+    from bot.policy.commands.loading import load_classifier  # noqa: PLC0415
+    from bot.policy.problems import PolicyError  # noqa: PLC0415
+    from bot.settings import SettingsError, load  # noqa: PLC0415
+
+    if as_lines == bool(given):
+        print("give commands, each in quotes, or --jsonl and lines on stdin", file=sys.stderr)
+        return EXIT_UNUSABLE
+    try:
+        classifier = load_classifier(load().policies / "commands")
+    except (SettingsError, PolicyError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    if as_lines:
+        answer_lines(sys.stdin.buffer, sys.stdout.buffer, classifier)
+        return 0
+    text = "\n\n".join(show(classifier.classify(command)) for command in given)
+    sys.stdout.buffer.write(f"{text}\n".encode(errors="backslashreplace"))
+    return 0

@@ -10,6 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bot.policy.authorise import Authoriser
+from bot.policy.commands.classify import Classifier
+from bot.policy.commands.loading import load_classifier
 from bot.policy.environments import PRODUCTION, EnvironmentMap, EnvironmentsFile
 from bot.policy.limits import Limits, LimitsFile
 from bot.policy.people import PeopleFile, Roster, check_approvers
@@ -36,6 +38,7 @@ class Policies:
     standards: Mapping[str, str]
     people: Roster
     version: str
+    commands: Classifier
     warnings: tuple[str, ...] = ()
 
 
@@ -54,7 +57,8 @@ def load_policies(folder: Path, *, people: Path | None = None, environments: Pat
     _check_environments(authoriser, known, threat, folder.name)
     roster = read_people(people_path)
     warnings = check_approvers(roster, authoriser.terms_in(PRODUCTION), PRODUCTION, str(people_path))
-    return Policies(authoriser, known, threat, limits, standards, roster, version, warnings)
+    commands = load_classifier(folder / "commands")
+    return Policies(authoriser, known, threat, limits, standards, roster, version, commands, warnings)
 
 
 def read_secrets(folder: Path, values: Path | None) -> BoundSecrets:

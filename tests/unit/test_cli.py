@@ -28,7 +28,19 @@ def run(tmp_path: Path, *arguments: str, people: str = PEOPLE, **more: str) -> s
 def test_help_lists_every_command(tmp_path: Path) -> None:
     done = run(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "gateway", "worker", "check", "settings", "manifest", "audit", "policy", "demo"):
+    for command in (
+        "run",
+        "gateway",
+        "worker",
+        "check",
+        "settings",
+        "manifest",
+        "audit",
+        "policy",
+        "classify",
+        "replay",
+        "demo",
+    ):
         assert f"    {command} " in done.stdout
 
 
