@@ -7,7 +7,7 @@ from bot.domain.calls import CallClass
 from bot.policy.commands.entries import But, Condition, Entry, Judgement, Program
 from bot.policy.commands.facts import Environment
 from bot.policy.commands.findings import Finding
-from bot.policy.commands.grammar import Reading
+from bot.policy.commands.grammar import TAKES_ALL, Reading
 from bot.policy.commands.lines import HOLE, Simple, Word
 
 NO_VERB = Judgement(CallClass.UNKNOWN, "has no verb")
@@ -56,7 +56,8 @@ def _named(name: str, patterns: Sequence[str] | frozenset[str]) -> bool:
 
 
 def _base(entry: Entry, reading: Reading) -> Judgement:
-    bare = not reading.operands and not any(placed.words for placed in reading.placed)
+    starts = any(slot.kind in TAKES_ALL and slot.is_there(reading.has) for slot in entry.operands)
+    bare = (starts or not reading.operands) and not any(placed.words for placed in reading.placed)
     if bare and entry.bare is not None:
         return entry.bare
     return entry.judgement or NO_VERB
