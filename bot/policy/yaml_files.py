@@ -42,12 +42,14 @@ def validate(shown: str, text: str, model: type[File], mend: str = "") -> File:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        # Of a union's branches the deepest error is the one that the author meant.
-        first = max(error.errors(), key=lambda found: len(found["loc"]))
-        place = [str(part) for part in first["loc"]]
-        line, path = locate(text, place)
-        known = f" {mend}" if mend else ""
-        raise PolicyError(f"{shown}:{line}", ".".join(path), first["msg"], _mend(first["type"]) + known) from error
+        # The deepest is the one that the author meant; a misspelt key says more than the one that is missing for it.
+        first = max(error.errors(), key=lambda found: (len(found["loc"]), found["type"] == "extra_forbidden"))
+        line, found = locate(text, [str(part) for part in first["loc"]])
+        if first["type"] == "missing":
+            found.append(str(first["loc"][-1]))
+        mends = ". ".join(part for part in (_mend(first["type"]), mend) if part)
+        wrong = first["msg"].removeprefix("Value error, ")
+        raise PolicyError(f"{shown}:{line}", ".".join(found), wrong, mends) from error
 
 
 def locate(text: str, path: list[str]) -> tuple[int, list[str]]:

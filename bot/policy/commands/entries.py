@@ -163,6 +163,7 @@ class Entry:
     stdin: Stdin | None = None
     appends: bool = False
     complete: bool = False
+    outermost: bool = False
     network: bool = False
     marker: tuple[str, ...] = ()
 

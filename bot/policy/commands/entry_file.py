@@ -119,6 +119,7 @@ class EntryFile(BaseModel):
     marker: Words = []
     network: bool = False
     complete: bool = False
+    outermost: bool = False
 
     @model_validator(mode="after")
     def _decides(self) -> "EntryFile":

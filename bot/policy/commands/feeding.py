@@ -45,4 +45,6 @@ def folder_after(simple: Simple, folder: str) -> str:
     to = texts[-1]
     if to.startswith(("/", "~")):
         return posixpath.normpath(to)
-    return posixpath.normpath(f"{folder}/{to}") if folder else ""
+    if folder and HOLE not in folder:
+        return posixpath.normpath(f"{folder}/{to}")
+    return HOLE if ".." in to.split("/") else folder

@@ -16,11 +16,15 @@ FOUND = f"./{HOLE}"
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What holds where a command stands. `fed` are paths that a fed hole may become."""
+    """What holds where a command stands. `fed` are paths that a fed hole may become; `scanning` while looking for
+    harm; `started` by another program, with no shell between.
+    """
 
     depth: int = 0
     folder: str = ""
     fed: tuple[str, ...] = ()
+    scanning: bool = False
+    started: bool = False
 
 
 class FileEffects:
@@ -31,6 +35,9 @@ class FileEffects:
 
     def reads(self, word: Word, segment: str, around: Around, found: Found, cls: CallClass | None = None) -> None:
         """A file whose content is shown (or, with `cls`, sent away)."""
+        if HOLE in around.folder and word.text[:1] not in {"/", "~", "-"}:
+            reason = "reads a file in a folder that is only known when it runs"
+            found.add(cls or CallClass.SENSITIVE_READ, segment, "grammar: cd", reason)
         for candidate in self._candidates(word, around):
             inner = [Word.of(candidate.text.rpartition(":")[2])] if ":" in candidate.text else []
             for name, judgement in self._judged("read", [candidate, *inner], around):

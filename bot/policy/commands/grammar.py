@@ -12,6 +12,7 @@ NUMBER = re.compile(r"-[0-9]+\Z")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 TAKES_ALL = frozenset({Kind.COMMAND, Kind.REMOTE})
 BOOLEANS = frozenset({"true", "false", "1", "0", "t", "f", "TRUE", "FALSE", "True", "False"})
+MOST_MEANT = 8
 OFF = frozenset({"false", "0", "f", "FALSE", "False"})
 
 
@@ -200,6 +201,7 @@ class Grammar:
     def _unlisted(self, word: Word) -> None:
         if word.text.startswith("-") and NUMBER.match(word.text) and self._entry.numbers:
             return
+        self._meant(word)
         match self._entry.others:
             case Others.NO:
                 self._doubt(f"has the option {_shown(word)}, which is not known")
@@ -219,6 +221,18 @@ class Grammar:
                     and not self._words[self._at].text.startswith("-")
                 ):
                     self._at += 1
+
+    def _meant(self, word: Word) -> None:
+        """Options that an unlisted one may stand for, by its beginning or in other letters: their harm counts."""
+        name, sign, value = word.text.partition("=")
+        begun = {id(o): o for known, o in self._entry.options.items() if known.casefold().startswith(name.casefold())}
+        after = self._words[self._at] if self._at < len(self._words) else None
+        for option in list(begun.values())[:MOST_MEANT]:
+            if option.kind is Kind.FLAG:
+                self.reading.given.append(Given(option, None, self._at - 1))
+            elif option.kind not in {Kind.COMMAND, Kind.UNTIL}:
+                meant = Word.of(value) if sign else after
+                self.reading.given.append(Given(option, meant, self._at - 1))
 
     def _take(self, option: Option, at: int) -> None:
         """An option whose value, if it has one, is the next word."""
@@ -269,6 +283,8 @@ class Grammar:
                 return
             if entry.judgement is None:
                 self._doubt(f"has the verb {_shown(word)}, which is not known")
+                self._at += 1  # what follows may be the verb, where this was an unlisted option's value
+                return
         if entry.stops:
             self._ended = True
         slot = self._slot_now(word)

@@ -63,6 +63,7 @@ class Judge:
         found.findings.extend(Finding.of_doubt(doubt) for doubt in line.doubts)
         commands: list[Simple] = []
         sensitive: set[int] = set()
+        around = replace(around, started=False)
         for simple in line.commands:
             began = len(found.findings)
             commands.append(self.simple(_fed_by(simple, outer), around, found).without_stdin_of(simple))
@@ -130,6 +131,8 @@ class Judge:
     ) -> Simple:
         reading = Grammar(program, words).read()
         rule = program.rule(reading.entry.name)
+        if program.entry.outermost and around.started:
+            found.add(CallClass.UNKNOWN, simple.shown, rule, "takes rights where another program starts it")
         for doubt in reading.doubts:
             found.add(CallClass.UNKNOWN, simple.shown, rule, doubt)
         if reading.helped and not reading.doubts:
@@ -185,10 +188,10 @@ class Judge:
 
     def _scan(self, simple: Simple, around: Around, found: Found) -> Simple:
         """Harm among the words of a command that is not understood: a command in it, or a command line in one word."""
-        if around.depth >= DEEPEST:
+        if around.scanning or around.depth >= DEEPEST:
             return simple
         seen = Found()
-        below = replace(around, depth=DEEPEST)
+        below = replace(around, depth=around.depth + 1, scanning=True)
         for at, word in enumerate(simple.words[1 : 1 + MOST_SCANNED], 1):
             base = word.text.rpartition("/")[2]
             if base in self._programs:
@@ -344,7 +347,8 @@ class _Inside:
             return
         # xargs reads its stdin itself; whatever else is started reads on from there.
         command = Simple(inner) if entry.appends else _fed_by(Simple(inner), self._simple)
-        judged = self._judge.simple(command, self._below(fed), self._found)
+        started = replace(self._below(fed), started=not self._reading.entry.outermost)
+        judged = self._judge.simple(command, started, self._found)
         if judged.words == inner:
             return
         if inner == tuple(words):

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from bot.policy.commands.entries import Judgement
 from bot.policy.commands.facts import Act, Facts
-from bot.policy.commands.lines import HOLE, WILD, Word
+from bot.policy.commands.lines import HOLE, Word
 
 HOMES = r"(?:~[^/]*|/root|/home/[^/]+|/Users/[^/]+|/var/root)"
 HOME = re.compile(rf"^{HOMES}(?=/|$)")
@@ -24,7 +24,7 @@ class PathRule:
     pattern: re.Pattern[str]
     head: str
     tail: str
-    hidden: bool
+    base: str
     judgement: Judgement
 
 
@@ -97,9 +97,20 @@ def _may_meet(path: str, wild: int, rule: PathRule) -> bool:
     if not _tails_agree(path, rule.tail):
         return False
     if path[:1] not in {"/", "~", HOLE}:  # below a folder that is not known; a glob does not match hidden files
-        return not (rule.hidden and path.rpartition("/")[2][:1] in WILD)
+        return _bases_agree(path, rule.base)
     known = _homely(path[:wild])
-    return not rule.head or rule.head.startswith(known) or any(name.startswith(rule.head) for name in known)
+    if not rule.head:
+        return HOLE in path or "*" in path.rpartition("/")[0] or _bases_agree(path, rule.base)
+    return rule.head.startswith(known) or any(name.startswith(rule.head) for name in known)
+
+
+def _bases_agree(path: str, base: str) -> bool:
+    """Whether the last part of a wild path could begin as the rule's last part does; hidden files need their dot."""
+    last = path.rpartition("/")[2]
+    known = last[: _first_wild(last)]
+    if base.startswith(".") and not known and last[:1] != HOLE:
+        return False
+    return base.startswith(known) or known.startswith(base)
 
 
 def _homely(path: str) -> tuple[str, ...]:
@@ -123,7 +134,12 @@ def _rules(facts: Facts, act: Act) -> Iterator[PathRule]:
         judgement = fact.acts.get(act)
         if judgement is not None:
             for glob in fact.like:
-                yield PathRule(fact.name, _compiled(glob), *_ends(glob), "/." in glob, judgement)
+                yield PathRule(fact.name, _compiled(glob), *_ends(glob), _base(glob), judgement)
+
+
+def _base(glob: str) -> str:
+    last = glob.removesuffix("/**").rpartition("/")[2]
+    return re.split(r"[*?\[\]]", last)[0]
 
 
 def _ends(glob: str) -> tuple[str, str]:

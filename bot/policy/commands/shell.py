@@ -13,6 +13,7 @@ from tree_sitter import Language, Node, Parser
 from bot.domain.calls import CallClass
 from bot.policy.commands.byte_check import check_bytes, looks_alike
 from bot.policy.commands.lines import HOLE, Doubt, Line, Redirect, Simple, Word
+from bot.policy.commands.nodes import OUTSIDE, passed_over
 from bot.policy.commands.words import WordReader, join_words
 
 SEGMENTS = 64
@@ -24,33 +25,6 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 CONTINUED = re.compile(r"\\\n")
 # Joins that the strict grammar knows.
 JOINS = frozenset({"&&", "||", ";", "|", "\n", ";;"})
-# Nodes outside the strict grammar, by what people call them.
-OUTSIDE = {
-    "command_substitution": "a command substitution",
-    "process_substitution": "a process substitution",
-    "simple_expansion": "a variable",
-    "expansion": "a variable",
-    "arithmetic_expansion": "arithmetic",
-    "for_statement": "a loop",
-    "c_style_for_statement": "a loop",
-    "while_statement": "a loop",
-    "if_statement": "a condition",
-    "case_statement": "a condition",
-    "test_command": "a test",
-    "function_definition": "a function",
-    "compound_statement": "a group of commands",
-    "subshell": "a subshell",
-    "variable_assignment": "an assignment",
-    "variable_assignments": "an assignment",
-    "declaration_command": "a declaration",
-    "unset_command": "an unset",
-    "heredoc_redirect": "a here-document",
-    "herestring_redirect": "a here-string",
-    "ansi_c_string": "an ANSI-C string",
-    "translated_string": "a translated string",
-    "brace_expression": "a brace expansion",
-    "ERROR": "something that does not parse",
-}
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +63,8 @@ class _Walk:
         root = _parser().parse(self._source).root_node
         if root.has_error:
             self._doubt("does not parse as a command line", "grammar: error")
+        if b"\\" in self._source and passed_over(root, self._source):
+            self._doubt("has escaped blanks that the parser passes over", "grammar: escaped blank")
         self._statements(root, 0)
         if not self._commands and not self._doubts:
             self._doubt("has no command", "grammar")
@@ -118,15 +94,23 @@ class _Walk:
         if depth > DEPTH:
             self._too_deep()
             return
+        joined = True
         for child in node.children:
             if self._over():
                 return
+            if child.type == "comment":
+                continue
             if child.is_named:
+                if not joined:
+                    self._doubt("has more than one line", "grammar: lines")
+                joined = False
                 self._statement(child, depth + 1)
             elif child.type in JOINS:
+                joined = joined or child.type != "\n"
                 self._join(child.type)
             elif child.type in {"&", "|&"}:
                 reason = "goes to the background" if child.type == "&" else "pipes its errors too"
+                joined = True
                 self._doubt(reason, f"grammar: {child.type}")
                 self._join(";" if child.type == "&" else "|")
 
@@ -149,8 +133,12 @@ class _Walk:
                 self._join(";")
                 self._order.append("!")
                 self._statements(node, depth)
-            case "comment":
-                pass
+            case "ERROR" if any(child.type == "command_name" for child in node.named_children):
+                self._outside(node)
+                if self._slice(node).startswith("{") and "," in self._slice(node):
+                    reason = "runs a program whose name is only known when it runs"
+                    self._doubt(reason, "grammar: computed program", CallClass.FORBIDDEN, self._slice(node))
+                self._command(node, (), depth)
             case "variable_assignment":
                 self._outside(node)
                 self._assign(node)
@@ -284,7 +272,7 @@ class _Walk:
         self, node: Node | None, redirects: list[Node] | tuple[()], depth: int, piped_from: int | None = None
     ) -> None:
         feeds = tuple(self._commands[piped_from:]) if piped_from is not None else ()
-        words: list[tuple[int, Word]] = []
+        words: list[tuple[int, int, Word]] = []
         assigns: list[tuple[str, Word]] = []
         found: list[Redirect] = []
         stdin: Word | None = None
@@ -295,7 +283,7 @@ class _Walk:
         for child in here:
             if child.type == "variable_assignment":
                 if words:
-                    words.append((child.start_byte, self._words.raw(child)))
+                    words.append((child.start_byte, child.end_byte, self._words.raw(child)))
                 elif (pair := self._assignment(child)) is not None:
                     assigns.append(pair)
             elif child.type == "file_redirect":
@@ -306,10 +294,10 @@ class _Walk:
                 self._outside(child)
                 stdin = self._here(child, depth)
             elif child.type == "command_name":
-                words.append((child.start_byte, self._words.word(child.named_children[0])))
+                words.append((child.start_byte, child.end_byte, self._words.word(child.named_children[0])))
             elif child.type != "comment":
-                words.append((child.start_byte, self._words.word(child)))
-        ordered = tuple(word for _, word in sorted(words, key=lambda pair: pair[0]))
+                words.append((child.start_byte, child.end_byte, self._words.word(child)))
+        ordered = _joined(words)
         if not ordered and assigns:
             self._known.update(assigns)
             self._doubt("assigns variables", "grammar: assignment")
@@ -321,7 +309,7 @@ class _Walk:
             reason = "has characters that look like others"
             self._doubt(reason, "bytes: look-alike", CallClass.FORBIDDEN, _short(bare))
 
-    def _redirect(self, node: Node) -> tuple[list[Redirect], list[tuple[int, Word]]]:
+    def _redirect(self, node: Node) -> tuple[list[Redirect], list[tuple[int, int, Word]]]:
         """The redirect, and words that the parser put into it though they are arguments."""
         fd, operator = "", ""
         targets: list[Node] = []
@@ -332,8 +320,8 @@ class _Walk:
                 targets.append(child)
             else:
                 operator = child.type
-        extra = [(target.start_byte, self._words.word(target)) for target in targets[1:]]
-        if fd and not fd.isdigit():
+        extra = [(target.start_byte, target.end_byte, self._words.word(target)) for target in targets[1:]]
+        if (fd and not fd.isdigit()) or self._source[: node.start_byte].endswith(b"}"):  # {fd}<file
             self._doubt("opens a file descriptor by name", "grammar: file descriptor", segment=self._slice(node))
         if operator in {">&-", "<&-"}:
             return [Redirect(operator, None, f"{fd}{operator}")], extra
@@ -373,6 +361,19 @@ class _Walk:
         self._commands.extend(line.commands)
 
 
+def _joined(words: list[tuple[int, int, Word]]) -> tuple[Word, ...]:
+    r"""The words in their order. What touches is one word, though the parser may have seen several ("a"\\b)."""
+    ordered: list[Word] = []
+    ended = -1
+    for start, end, word in sorted(words, key=lambda placed: placed[0]):
+        if start == ended and ordered:
+            ordered[-1] = join_words((ordered[-1], word))
+        else:
+            ordered.append(word)
+        ended = end
+    return tuple(ordered)
+
+
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 100 else text[:99] + "…"
@@ -380,6 +381,3 @@ def _short(text: str) -> str:
 
 def _unquoted(text: str) -> list[str]:
     return re.split(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", text)
-
-
-__all__ = ["join_words", "read_line"]

@@ -94,6 +94,7 @@ class Typing:
             stdin=self._stdin(written, name, options),
             appends=written.appends,
             network=written.network or bool(above and above.network),
+            outermost=written.outermost,
             complete=written.complete or bool(above and above.complete),
             marker=tuple(self._known(option, name, options) for option in written.marker),
         )
