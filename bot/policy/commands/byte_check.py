@@ -8,7 +8,7 @@ from bot.policy.commands.lines import HOLE, Doubt
 LONGEST = 8192
 RULE = "bytes"
 # Letters of these scripts have twins among the Latin ones.
-TWINS = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "FULLWIDTH", "MATHEMATICAL", "LATIN", "ROMAN", "SCRIPT")
+TWINS = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "FULLWIDTH", "MATHEMATICAL", "ROMAN", "SCRIPT")
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

@@ -87,7 +87,7 @@ class _Walk:
         self._doubt(f"has {name}, which is not read here", f"grammar: {node.type}", segment=self._slice(node))
 
     def _slice(self, node: Node) -> str:
-        return _short(self._source[node.start_byte : node.end_byte].decode())
+        return _short(self._source[node.start_byte : node.end_byte].decode(errors="replace"))
 
     def _statements(self, node: Node, depth: int) -> None:
         """The statements below `node`, in order, with the joins between them."""
@@ -193,7 +193,7 @@ class _Walk:
     def _assignment(self, node: Node) -> tuple[str, Word] | None:
         name = node.child_by_field_name("name")
         value = node.child_by_field_name("value")
-        spelt = self._source[node.start_byte : node.end_byte].decode().split("=", 1)[0]
+        spelt = self._source[node.start_byte : node.end_byte].decode(errors="replace").split("=", 1)[0]
         if name is None or not NAME.fullmatch(spelt):
             self._doubt(
                 f"assigns to {spelt!r}, which is no plain name", "grammar: assignment", segment=self._slice(node)
@@ -205,8 +205,8 @@ class _Walk:
         self._outside(node)
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
         if name is not None and body is not None:
-            called = self._source[name.start_byte : name.end_byte].decode()
-            inside = self._source[body.start_byte : body.end_byte].decode()
+            called = self._source[name.start_byte : name.end_byte].decode(errors="replace")
+            inside = self._source[body.start_byte : body.end_byte].decode(errors="replace")
             if re.search(rf"(?<![\w-]){re.escape(called)}\s*[|&]", inside):
                 self._doubt("calls itself without end", "grammar: recursion", CallClass.FORBIDDEN)
             self._below(body, depth)
@@ -304,7 +304,7 @@ class _Walk:
         self._join(";")
         self._order.append(len(self._commands))
         self._commands.append(Simple(ordered, tuple(assigns), tuple(found), feeds, stdin))
-        bare = self._source[node.start_byte : node.end_byte].decode() if node is not None else ""
+        bare = self._source[node.start_byte : node.end_byte].decode(errors="replace") if node is not None else ""
         if not bare.isascii() and any(looks_alike(piece) for piece in _unquoted(bare)):
             reason = "has characters that look like others"
             self._doubt(reason, "bytes: look-alike", CallClass.FORBIDDEN, _short(bare))
@@ -315,7 +315,7 @@ class _Walk:
         targets: list[Node] = []
         for child in node.children:
             if child.type == "file_descriptor":
-                fd = self._source[child.start_byte : child.end_byte].decode()
+                fd = self._source[child.start_byte : child.end_byte].decode(errors="replace")
             elif child.is_named:
                 targets.append(child)
             else:
@@ -345,7 +345,7 @@ class _Walk:
                 self._statement(child, depth + 1)  # `cat <<EOF | sh`: the parser hangs the rest of the line in here
         if start is None or body is None:
             return None
-        text = self._source[body.start_byte : body.end_byte].decode()
+        text = self._source[body.start_byte : body.end_byte].decode(errors="replace")
         quoted = any(sign in self._source[start.start_byte : start.end_byte] for sign in b"'\"\\")
         if not quoted and ("`" in text or body.named_child_count):
             self._nested(body)

@@ -59,11 +59,11 @@ class WordReader:
         value = node.child_by_field_name("value")
         if value is None:
             return Word.of(self._text(node))
-        head = self._source[node.start_byte : value.start_byte].decode()
+        head = self._source[node.start_byte : value.start_byte].decode(errors="replace")
         return join_words((Word.of(head), self.word(value)))
 
     def _text(self, node: Node) -> str:
-        return self._source[node.start_byte : node.end_byte].decode()
+        return self._source[node.start_byte : node.end_byte].decode(errors="replace")
 
     def _plain(self, node: Node) -> Word:
         text = self._text(node)
@@ -92,14 +92,16 @@ class WordReader:
         inner = [child for child in node.named_children if child.type != "string_content"]
         if not inner:
             start = node.start_byte + self._text(node).index('"') + 1
-            return Word.of(IN_DOUBLE.sub(_unescaped, self._source[start : node.end_byte - 1].decode()))
+            return Word.of(IN_DOUBLE.sub(_unescaped, self._source[start : node.end_byte - 1].decode(errors="replace")))
         parts: list[Word] = []
         at = node.start_byte + 1
         for child in inner:
-            parts.append(Word.of(IN_DOUBLE.sub(_unescaped, self._source[at : child.start_byte].decode())))
+            parts.append(
+                Word.of(IN_DOUBLE.sub(_unescaped, self._source[at : child.start_byte].decode(errors="replace")))
+            )
             parts.append(self.word(child))
             at = child.end_byte
-        parts.append(Word.of(IN_DOUBLE.sub(_unescaped, self._source[at : node.end_byte - 1].decode())))
+        parts.append(Word.of(IN_DOUBLE.sub(_unescaped, self._source[at : node.end_byte - 1].decode(errors="replace"))))
         return join_words(parts)
 
     def _concatenated(self, node: Node) -> Word:
