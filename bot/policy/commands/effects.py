@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from bot.domain.calls import CallClass
-from bot.policy.commands.entries import But, Condition, Entry, Judgement, Program
+from bot.policy.commands.entries import But, Condition, Entry, Judgement, Kind, Program
 from bot.policy.commands.facts import Environment
 from bot.policy.commands.findings import Finding
-from bot.policy.commands.grammar import Reading
+from bot.policy.commands.grammar import TAKES_ALL, Reading
 from bot.policy.commands.lines import HOLE, Simple, Word
 
 NO_VERB = Judgement(CallClass.UNKNOWN, "has no verb")
@@ -56,10 +56,18 @@ def _named(name: str, patterns: Sequence[str] | frozenset[str]) -> bool:
 
 
 def _base(entry: Entry, reading: Reading) -> Judgement:
-    bare = not reading.operands and not any(placed.words for placed in reading.placed)
-    if bare and entry.bare is not None:
+    if entry.bare is not None and _is_bare(entry, reading):
         return entry.bare
     return entry.judgement or NO_VERB
+
+
+def _is_bare(entry: Entry, reading: Reading) -> bool:
+    """Nothing was named: no operand, or, where the entry has a place for a program or for code, neither."""
+    runs = {*TAKES_ALL, Kind.CODE}
+    if not any(slot.kind in runs and slot.is_there(reading.has) for slot in entry.operands):
+        return not reading.operands
+    placed = any(placed.slot.kind in runs for placed in reading.placed)
+    return not placed and not any(given.option.kind in {Kind.CODE, Kind.COMMAND} for given in reading.given)
 
 
 def _raised(condition: Condition, reading: Reading) -> bool:

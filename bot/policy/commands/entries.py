@@ -1,6 +1,6 @@
 """What the catalogue says of a program, as frozen types. Read from YAML by entry_file.py, used by grammar.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -94,6 +94,10 @@ class Slot:
     language: str = ""
     given: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
+
+    def is_there(self, has: Callable[[tuple[str, ...]], bool]) -> bool:
+        """Whether it exists, by what says whether one of some options was given."""
+        return (not self.given or has(self.given)) and not (self.unless and has(self.unless))
 
 
 @dataclass(frozen=True, slots=True)

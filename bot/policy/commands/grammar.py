@@ -311,12 +311,7 @@ class Grammar:
 
     def _slots(self) -> list[Slot]:
         """The places for operands under the options given so far."""
-        reading = self.reading
-        return [
-            slot
-            for slot in reading.entry.operands
-            if (not slot.given or reading.has(slot.given)) and not (slot.unless and reading.has(slot.unless))
-        ]
+        return [slot for slot in self.reading.entry.operands if slot.is_there(self.reading.has)]
 
     def _slot_now(self, word: Word) -> Slot | None:
         """The place that the next operand has, as far as that can be said without the words after it."""

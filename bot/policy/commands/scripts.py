@@ -110,6 +110,7 @@ class _Sed:
         name = self._line("\n")
         if letter in "rR":
             self.script.reads.append(name)
+            self.script.add(CallClass.SENSITIVE_READ, "shows a file that its script names")
         elif letter in "wW":
             self.script.writes.append(name)
         elif name:

@@ -34,8 +34,11 @@ def read_sql(text: str) -> Script:
     rest = "\n".join(line for line in text.split("\n") if not line.strip().startswith(("\\", ".")))
     if "\\" in re.sub(r"'[^']*'", "", rest):
         _inline_meta(rest, script)
-    for statement in _statements(rest):
+    statements = _statements(rest)
+    for statement in statements:
         _statement(statement, script)
+    if len(statements) > 1:
+        script.add(CallClass.UNKNOWN, "has more than one statement")
     if SECRET.search(text):
         script.add(CallClass.SENSITIVE_READ, "shows password hashes of a database")
     return script
