@@ -47,7 +47,7 @@ from bot.slack.manifest import manifests as slack_manifests
 from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
-from tools import TOOL_NAMES, Equipment, all_tools, closing
+from tools import TOOL_NAMES, Equipment, HostAccess, all_tools, closing
 from tools.crew import crew_tools
 from tools.proxmox import Cluster, ProxmoxError
 from tools.rights import describe_confinement
@@ -281,6 +281,7 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
     crew = crew_tools(
         personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
     )
+    hosts, agent = settings.hosts or settings.policies / "hosts.yaml", settings.proxmox_agent_token.get_secret_value()
     equipment = Equipment(
         data=settings.data.resolve(),
         blueprints=settings.blueprints / "terraform",
@@ -295,6 +296,8 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
         probe_targets=tuple(part.strip() for part in settings.probe_targets.split(",") if part.strip()),
         locks=store.locks,
         learn=redactor.learn,
+        hosts=HostAccess(hosts, settings.ssh_key, settings.ssh_user, agent, settings.ansible),
+        alert=lambda kind, facts: LOG.critical("host.alerted", kind=kind, **facts),
         blocks=policies.threat.blocks,
     )
     return all_tools(equipment, crew)
@@ -302,8 +305,7 @@ def _tools(settings: Settings, policies: Policies, store: Store, redactor: Secre
 
 def terraform_of(settings: Settings) -> Path:
     """The program that the setting names, else terraform or tofu on PATH. Its absence is told when it is used."""
-    found = settings.terraform or shutil.which("terraform") or shutil.which("tofu") or "terraform"
-    return Path(found)
+    return Path(settings.terraform or shutil.which("terraform") or shutil.which("tofu") or "terraform")
 
 
 def scanner_of(settings: Settings) -> Path:

@@ -23,7 +23,7 @@ from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
 from tools.terraform_plan import Seen
 from tools.terraform_scan import load_allow_list
-from tools.terraform_workshop import Workshop
+from tools.terraform_workshop import Enrol, Workshop
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
 ROOT = Path(__file__).parents[1]
@@ -156,11 +156,13 @@ class ToolHouse:
     watch: FakeWatch = field(default_factory=FakeWatch)
     calls: int = 0
     asleep: bool = False
+    enrol: Enrol | None = None
 
     @property
     def workshop(self) -> Workshop:
         estates = Estates(self.data, BLUEPRINTS, GIT)
-        return Workshop(estates, self.toolchain, self.lab.credentials, self.locks, self.learn, self.census)
+        credentials = self.lab.credentials
+        return Workshop(estates, self.toolchain, credentials, self.locks, self.learn, self.census, self.enrol)
 
     @property
     def tools(self) -> dict[str, Tool]:

@@ -8,10 +8,15 @@ from bot.domain.contract import Finding
 from bot.domain.ports import Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Locks
+from tools.commands import Classify, understands_nothing
+from tools.enrolment import enrolment, rosters
 from tools.estate import Estates, GitError
 from tools.http_probe import HttpProbe, Targets
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
+from tools.proxmox_guest import Guests
 from tools.scan import Scan
+from tools.ssh import Alert, Login, Ssh, tell_nobody
+from tools.ssh_connection import Connections
 from tools.terraform import TerraformOutput, TerraformPlan, TerraformShow, TerraformStateList, TerraformValidate
 from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
@@ -31,14 +36,28 @@ TOOL_NAMES = (
         "terraform_output",
         "terraform_state",
     ),
-    *("proxmox_read", "http_probe", "scan"),
+    *("proxmox_read", "http_probe", "scan", "ssh"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccess:
+    """How hosts are known and reached. `file`: the operator's list; `key`: the private key that logs in; `agent_token`
+    reads host keys of new machines; `ansible`: the environment that playbooks run in.
+    """
+
+    file: Path
+    key: Path | None
+    user: str
+    agent_token: str
+    ansible: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What the tools need from outside. `learn` tells the redactor each value that Terraform marks as sensitive;
-    `blocks` is the threat model's word on a finding in an environment.
+    `blocks` is the threat model's word on a finding in an environment; `classify` is the shell classifier, without
+    which people decide about every command; `alert` tells the operator at once.
     """
 
     data: Path
@@ -54,7 +73,10 @@ class Equipment:
     probe_targets: tuple[str, ...]
     locks: Locks
     learn: Callable[..., None]
+    hosts: HostAccess
     blocks: Callable[[Finding, str], bool] | None = None
+    classify: Classify = understands_nothing
+    alert: Alert = tell_nobody
 
 
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
@@ -72,7 +94,12 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     cache = None if equipment.mirror else equipment.data / "providers"
     toolchain = Toolchain(equipment.terraform, allow, equipment.mirror, cache)
     credentials = Credentials(equipment.proxmox_url, equipment.audit_token, equipment.write_token, equipment.proxmox_ca)
-    workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census)
+    hosts = equipment.hosts
+    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca)
+    roster_of = rosters(estates, hosts.file, Guests(cluster, agent, hosts.user).look)
+    enrol = enrolment(roster_of)
+    workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census, enrol)
+    login = Login(estates, roster_of, Connections(hosts.key), equipment.classify, equipment.alert)
     workspace = Workspace(estates)
     return (
         *crew,
@@ -88,6 +115,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         TerraformStateList(workshop),
         ProxmoxRead(cluster),
         HttpProbe(Targets(equipment.probe_targets)),
+        Ssh(login),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

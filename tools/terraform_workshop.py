@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,7 @@ from tools.estate import BLUEPRINTS, Estate, Estates
 from tools.folder import Folder, RefusedPathError
 from tools.snapshot import Kept, Manifest, Snapshots
 from tools.terraform_cli import LOCK_FILE, PLAN_FILE, Bench, Bounds, Credentials, Toolchain
-from tools.terraform_plan import Seen, Summary, summarise
+from tools.terraform_plan import Machine, Seen, Summary, summarise
 from tools.terraform_scan import GATE_FILE, Scan, Sources, scan
 from tools.terraform_state import State, state_of
 
@@ -27,6 +27,8 @@ PLANS_KEPT_S: Final = 7 * 86400  # an approval waits hours, never a week; plans 
 
 
 Census = Callable[[], Awaitable[Sequence[Seen] | None]]
+Enrol = Callable[[str, str, str, Sequence[Machine], Collection[int]], Awaitable[Sequence[str]]]
+"""Estate, directory, plan, every machine of its state, the vmids made now → lines on pinned host keys (rule 25)."""
 
 
 class UnknownPlanError(ValueError):
@@ -47,6 +49,7 @@ class Workshop:
     locks: Locks
     learn: Callable[..., None]
     census: Census
+    enrol: Enrol | None = None
 
     def estate(self, scope: Scope) -> Estate:
         return self.estates.named(scope.mission.estate)
