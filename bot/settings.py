@@ -89,9 +89,7 @@ class Settings(BaseSettings):
     terraform_mirror: Path | None = Field(
         None, description="Filesystem mirror of providers. Empty: the registry, by the lock file."
     )
-    probe_targets: str = Field(
-        "", description="Hosts, networks or URLs that http_probe may reach, separated by commas."
-    )
+    probe_targets: str = Field("", description="Hosts and networks that the probes may reach, separated by commas.")
     scanner: Path | None = Field(None, description="Path of the checkov program. Empty: .cache/scanner, then PATH.")
 
     lease_s: float = Field(15.0, gt=0, description="A dead worker's missions move to another after this many seconds.")

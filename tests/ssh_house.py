@@ -78,7 +78,8 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's own empty folder; its package makes it at boot
         (self.folder / "config").write_text(CONFIG.format(port=self.port, folder=self.folder))
-        argv = [SSHD, "-D", "-e", "-f", str(self.folder / "config")]
+        dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        argv = [*dies_with_us, SSHD, "-D", "-e", "-f", str(self.folder / "config")]
         with (self.folder / "log").open("ab") as log:
             self.server = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -139,7 +140,7 @@ class Classed:
     cls: CallClass
     rule: str
     reason: str
-    segments: tuple[tuple[str, ...], ...]
+    line: str
 
 
 @dataclass
@@ -149,7 +150,7 @@ class SshHouse:
     data: Path
     sshd: Sshd
     says: CallClass = CallClass.READ
-    segments: tuple[tuple[str, ...], ...] = ()
+    line: str | None = None
     alerts: list[tuple[str, dict[str, Json]]] = field(default_factory=list[tuple[str, dict[str, Json]]])
     scope: Scope = field(default_factory=lambda: scope(mission(estate="home")))
     watch: FakeWatch = field(default_factory=FakeWatch)
@@ -181,7 +182,7 @@ class SshHouse:
         return Roster(self.estates.named(estate).root / "hosts", self.file)
 
     def classify(self, command: str) -> Classed:
-        return Classed(self.says, "test rule", "as the test says", self.segments or ((command,),))
+        return Classed(self.says, "test rule", "as the test says", command if self.line is None else self.line)
 
     @property
     def tool(self) -> Ssh:

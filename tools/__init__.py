@@ -8,15 +8,23 @@ from bot.domain.contract import Finding
 from bot.domain.ports import Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Locks
+from tools.ansible import AnsibleCheck
+from tools.ansible_bench import Kit
+from tools.ansible_policy import load_playbook_policy
+from tools.ansible_run import AnsibleRun
+from tools.ansible_workshop import PlaybookWorkshop
 from tools.commands import Classify, understands_nothing
+from tools.dns_probe import DnsProbe
 from tools.enrolment import enrolment, rosters
 from tools.estate import Estates, GitError
-from tools.http_probe import HttpProbe, Targets
+from tools.http_probe import HttpProbe
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
 from tools.proxmox_guest import Guests
 from tools.scan import Scan
 from tools.ssh import Alert, Login, Ssh, tell_nobody
 from tools.ssh_connection import Connections
+from tools.targets import Targets
+from tools.tcp_probe import TcpProbe
 from tools.terraform import TerraformOutput, TerraformPlan, TerraformShow, TerraformStateList, TerraformValidate
 from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
@@ -36,7 +44,7 @@ TOOL_NAMES = (
         "terraform_output",
         "terraform_state",
     ),
-    *("proxmox_read", "http_probe", "scan", "ssh"),
+    *("proxmox_read", "http_probe", "tcp_probe", "dns_probe", "scan", "ssh", "ansible_check", "ansible_run"),
 )
 
 
@@ -82,7 +90,7 @@ class Equipment:
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     """Every tool there is; `crew` are the crew's own (tools/crew.py)."""
     cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
-    estates = Estates(equipment.data, equipment.blueprints)
+    estates = Estates(equipment.data, equipment.blueprints, roles=equipment.blueprints.parent / "ansible" / "roles")
 
     async def census() -> Sequence[Seen] | None:
         try:
@@ -100,7 +108,11 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     enrol = enrolment(roster_of)
     workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census, enrol)
     login = Login(estates, roster_of, Connections(hosts.key), equipment.classify, equipment.alert)
-    workspace = Workspace(estates)
+    playbooks = PlaybookWorkshop(
+        estates, Kit(hosts.ansible, hosts.key), load_playbook_policy(equipment.policies / "ansible.yaml"),
+        equipment.classify, roster_of, equipment.locks,
+    )  # fmt: skip
+    workspace, targets = Workspace(estates), Targets(equipment.probe_targets)
     return (
         *crew,
         WorkspaceList(workspace),
@@ -114,8 +126,12 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         TerraformOutput(workshop),
         TerraformStateList(workshop),
         ProxmoxRead(cluster),
-        HttpProbe(Targets(equipment.probe_targets)),
+        HttpProbe(targets),
+        TcpProbe(targets),
+        DnsProbe(targets),
         Ssh(login),
+        AnsibleCheck(playbooks),
+        AnsibleRun(playbooks),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

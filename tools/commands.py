@@ -8,7 +8,9 @@ from bot.domain.calls import CallClass
 
 
 class Understood(Protocol):
-    """One command line, understood or not. `segments`: its simple commands as argv, in their order."""
+    """One command line, understood or not. `line`: the whole of it quoted anew, as what was understood; empty where not
+    all of it was.
+    """
 
     @property
     def cls(self) -> CallClass: ...
@@ -17,7 +19,7 @@ class Understood(Protocol):
     @property
     def reason(self) -> str: ...
     @property
-    def segments(self) -> tuple[tuple[str, ...], ...]: ...
+    def line(self) -> str: ...
 
 
 Classify = Callable[[str], Understood]
@@ -30,7 +32,7 @@ class NotUnderstood:
     cls: CallClass = CallClass.UNKNOWN
     rule: str = "shell: no classifier"
     reason: str = "No classifier is fitted, so no command is understood."
-    segments: tuple[tuple[str, ...], ...] = ()
+    line: str = ""
 
 
 NOT_UNDERSTOOD: Final = NotUnderstood()

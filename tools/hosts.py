@@ -26,6 +26,7 @@ from tools.confine import write_whole
 NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 USER: Final = r"^[a-z_][a-z0-9_-]{0,31}$"
 KEY_KINDS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+PYTHONS: Final = ("/usr/bin/python3", "/usr/local/bin/python3")  # the distribution's, whatever PATH says on the host
 NOT_A_GROUP: Final = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -280,7 +281,7 @@ def known_hosts(hosts: Collection[Host]) -> str:
 
 
 def inventory(hosts: Collection[Host]) -> dict[str, Json]:
-    """A static Ansible inventory (JSON is YAML): addresses, ports, users and groups, and nothing else."""
+    """A static Ansible inventory (JSON is YAML): addresses, ports, users and groups."""
     groups: dict[str, Json] = {}
     for group in sorted({group for host in hosts for group in host.groups}):
         groups[group] = {"hosts": {host.name: {} for host in hosts if group in host.groups}}
@@ -288,7 +289,7 @@ def inventory(hosts: Collection[Host]) -> dict[str, Json]:
         host.name: {"ansible_host": host.address, "ansible_port": host.port, "ansible_user": host.user}
         for host in sorted(hosts, key=lambda host: host.name)
     }
-    return {"all": {"hosts": every, "children": groups}}
+    return {"all": {"hosts": every, "children": groups, "vars": {"ansible_interpreter_python_fallback": PYTHONS}}}
 
 
 def not_listed(name: str, roster: Roster) -> str:

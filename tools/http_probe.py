@@ -1,12 +1,8 @@
 """`http_probe`: one GET to an allow-listed target; status, time, whether the body holds a text."""
 
-import asyncio
-import ipaddress
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -15,6 +11,7 @@ from pydantic import Field
 
 from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ports import Cannot, Done, Scope, Watch
+from tools.targets import Targets, resolve
 from tools.typed import Arguments, TypedTool, answer, bind, read_effect
 
 LARGEST = 256 * 1024  # bytes of a body that are looked at
@@ -26,27 +23,6 @@ class ProbeArguments(Arguments):
     expect_status: int = Field(200, ge=100, le=599)
     contains: str = Field("", max_length=500)
     timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Hosts (globs) and networks (CIDR) that may be probed, as the operator named them."""
-
-    patterns: tuple[str, ...]
-
-    def allows(self, host: str, addresses: Sequence[str]) -> bool:
-        """True if the name is listed, or every address that it resolves to is. Loopback only where it is listed."""
-        named = any(fnmatchcase(host.casefold(), p.casefold()) for p in self.patterns if "/" not in p)
-        inside = bool(addresses) and all(self._network(address) for address in addresses)
-        loopback = any(ipaddress.ip_address(address).is_loopback for address in addresses)
-        return inside or (named and (not loopback or host in self.patterns))
-
-    def _network(self, address: str) -> bool:
-        return any(
-            ipaddress.ip_address(address) in ipaddress.ip_network(pattern, strict=False)
-            for pattern in self.patterns
-            if "/" in pattern
-        )
 
 
 class _Pinned(AbstractResolver):
@@ -88,7 +64,7 @@ class HttpProbe(TypedTool[ProbeArguments]):
 
     async def prepare(self, call: ToolCall, arguments: ProbeArguments, scope: Scope) -> Prepared | Cannot:  # noqa: ARG002 - port
         host = urlsplit(arguments.url).hostname or ""
-        addresses = await _resolve(host)
+        addresses = await resolve(host)
         if not self._targets.allows(host, addresses):
             listed = ", ".join(self._targets.patterns) or "none"
             return Cannot(f"{host or arguments.url} is not among the probe targets ({listed}). Probe one of those, or record "
@@ -98,7 +74,7 @@ class HttpProbe(TypedTool[ProbeArguments]):
 
     async def run(self, prepared: Prepared, arguments: ProbeArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
         host = urlsplit(arguments.url).hostname or ""
-        addresses = await _resolve(host)
+        addresses = await resolve(host)
         if not self._targets.allows(host, addresses):
             return answer(
                 prepared, "refused", f"{host} now resolves to {', '.join(addresses) or 'nothing'}, which is not listed."
@@ -136,13 +112,3 @@ def _said(prepared: Prepared, arguments: ProbeArguments, status: int, body: str,
         "as_expected": as_expected,
     }
     return answer(prepared, "ok" if as_expected else "failed", text, facts=facts)
-
-
-async def _resolve(host: str) -> list[str]:
-    if not host:
-        return []
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

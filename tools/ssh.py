@@ -24,7 +24,7 @@ from tools.typed import Arguments, TypedTool, answer
 LONGEST: Final = 8000  # characters of a command line
 LOOK_S: Final = 0.3
 TITLE: Final = 80
-SIGNS: Final[Mapping[CallClass, str]] = {CallClass.READ: "read", CallClass.SENSITIVE_READ: "read"}
+READS: Final = frozenset({CallClass.READ, CallClass.SENSITIVE_READ})
 ALERT: Final = "host_key_changed"
 
 
@@ -96,10 +96,7 @@ class Ssh(TypedTool[SshArguments]):
         understood = self._login.classify(arguments.line)
         line = runs_as(arguments, understood)
         if line is None:
-            return Cannot(
-                "This reads, and joins several commands. Call ssh once for each, with argv, so that what runs is what "
-                "was understood.", "shell: several commands"
-            )  # fmt: skip
+            return Cannot("This reads, and is not wholly understood. Give one plain command as argv.", "shell: no line")
         binding: dict[str, Json] = {
             "tool": call.tool,
             "estate": scope.mission.estate,
@@ -125,7 +122,7 @@ class Ssh(TypedTool[SshArguments]):
                 prepared, "refused", f"{arguments.host} is another host now than when this was asked. Ask again."
             )
         trace = Trace.of(self._login.estates, prepared, scope)
-        if prepared.effect.cls not in SIGNS and not trace.begin():
+        if prepared.effect.cls not in READS and not trace.begin():
             return answer(prepared, "refused", "This command was sent before; it is not sent again. Look at the host.")
         bounds = Bounds(arguments.timeout_s, arguments.idle_s)
         line = str(prepared.binding["line"])
@@ -141,9 +138,9 @@ class Ssh(TypedTool[SshArguments]):
         except SshError as error:
             trace.end("failed", str(error))
             return answer(prepared, "failed", str(error), facts={"host": host.name, "reached": False})
-        status, text = tell(host, ran, changes=prepared.effect.cls not in SIGNS)
+        status, text = tell(host, ran, changes=prepared.effect.cls not in READS)
         trace.end(status, text)
-        return answer(prepared, status, text, facts=facts_of(host, ran), changed=prepared.effect.cls not in SIGNS)
+        return answer(prepared, status, text, facts=facts_of(host, ran), changed=prepared.effect.cls not in READS)
 
     async def recover(self, prepared: Prepared, arguments: SshArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
         """The worker died: its connection went with it, so what was written down here is all that is known."""
@@ -210,9 +207,9 @@ def runs_as(arguments: SshArguments, understood: Understood) -> str | None:
     """The line that would be sent. A read runs as what was understood, quoted anew (rule 10); None where that cannot be."""
     if arguments.argv:
         return shlex.join(arguments.argv)
-    if understood.cls is not CallClass.READ:
+    if understood.cls not in READS:
         return arguments.line
-    return shlex.join(understood.segments[0]) if len(understood.segments) == 1 else None
+    return understood.line or None
 
 
 def _effect(host: Host, line: str, understood: Understood) -> Effect:
@@ -223,8 +220,8 @@ def _effect(host: Host, line: str, understood: Understood) -> Effect:
         reason=understood.reason,
         title=f"Run on {host.name}: {short}",
         targets=(Target("host", host.name),),
-        items=(Item("read" if understood.cls in SIGNS else "update", line, where=host.name),),
-        change=0 if understood.cls in SIGNS else 1,
+        items=(Item("read" if understood.cls in READS else "update", line, where=host.name),),
+        change=0 if understood.cls in READS else 1,
         notes=(f"As {host.place}, host key {', '.join(host.fingerprints)} (from {host.source}).",),
     )
 

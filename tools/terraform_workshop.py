@@ -12,7 +12,7 @@ from bot.domain.calls import Prepared
 from bot.domain.ports import Scope
 from bot.domain.storage import Locks
 from tools.estate import BLUEPRINTS, Estate, Estates
-from tools.folder import Folder, RefusedPathError
+from tools.folder import Folder
 from tools.snapshot import Kept, Manifest, Snapshots
 from tools.terraform_cli import LOCK_FILE, PLAN_FILE, Bench, Bounds, Credentials, Toolchain
 from tools.terraform_plan import Machine, Seen, Summary, summarise
@@ -68,15 +68,7 @@ class Workshop:
         return await asyncio.to_thread(self._look, estate, Folder(tree), directory, mission)
 
     def _look(self, estate: Estate, tree: Folder, directory: str, mission: str) -> tuple[Manifest, Scan]:
-        contents: dict[str, bytes] = {}
-        for found in tree.walk():
-            if found.path == ".git" or found.path.startswith(".git/") or found.kind == "folder":
-                continue
-            if found.kind != "file":
-                raise RefusedPathError(f"{found.path} is a {found.kind}; the code holds plain files only")
-            contents[found.path] = tree.read(found.path, FILE_BYTES)
-        if sum(map(len, contents.values())) > TREE_BYTES:
-            raise RefusedPathError(f"the code is larger than {TREE_BYTES} bytes")
+        contents = tree.contents(FILE_BYTES, TREE_BYTES)
         vetted = estate.vetted_hashes(mission)
         result = scan(Sources(contents, "" if directory == "." else directory, self.toolchain.allow, vetted))
         store = Snapshots(estate.snapshots)

@@ -21,7 +21,7 @@ File = TypeVar("File", bound=BaseModel)
 
 SCHEMA = "schema.cedarschema"
 # What decides whether something may run. people.yaml is not among them: it is read again at every click.
-DECIDING = ("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "commands/*.yaml")
+DECIDING = ("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "ansible.yaml", "commands/*.yaml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,10 +94,12 @@ async def test_rule_10_arguments_reach_the_program_as_they_were_given(house: Ssh
 
 
 async def test_rule_10_a_read_line_runs_as_it_was_understood_and_not_as_it_was_written(house: SshHouse) -> None:
-    house.segments = (("printf", "%s", "$HOME"),)
+    house.line = "printf %s '$HOME'"
     assert (await house.use(command="printf %s $HOME")).text.endswith("$HOME")
-    house.segments = (("cat", "/etc/hostname"), ("rm", "x"))
-    assert "once for each" in await house.refuse(command="cat /etc/hostname; rm x")
+    house.line = "printf a | tr a b"
+    assert (await house.use(command="printf a|tr a b")).text.endswith("b")
+    house.line = ""
+    assert "not wholly understood" in await house.refuse(command="cat $FILE")
 
 
 async def test_rule_10_what_is_not_a_read_keeps_the_class_and_is_bound_whole(house: SshHouse) -> None:

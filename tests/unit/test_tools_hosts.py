@@ -132,6 +132,7 @@ def test_files_for_openssh_and_ansible() -> None:
                 "cp2": {"ansible_host": "2001:db8::2", "ansible_port": 2222, "ansible_user": "ops"},
             },
             "children": {"etcd": {"hosts": {"cp1": {}}}},
+            "vars": {"ansible_interpreter_python_fallback": ["/usr/bin/python3", "/usr/local/bin/python3"]},
         }
     }
 
