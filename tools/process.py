@@ -90,7 +90,10 @@ class Child:
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, POLL_MOST_S)
         except asyncio.CancelledError:
-            self.interrupt(force=not _spec(self.run)["survives"])
+            survives = bool(_spec(self.run)["survives"])
+            self.interrupt(force=not survives)
+            if not survives:  # it is killed: gone in a moment, and nobody else would collect it
+                await asyncio.to_thread(self._warden.wait)
             raise
         if tick is not None:
             tick()

@@ -172,7 +172,7 @@ async def test_rule_16_what_acts_on_this_machine_is_refused_before_anything_is_r
     ):
         result = await house.check(HEAD + line)
         assert result.status == "failed"
-        assert result.text.startswith("The playbook is refused:\nsite.yml:5:")
+        assert result.text.startswith("The playbook is refused:\nsite.yml:")
     assert not made.exists()
     runs = house.data / "estates/home/runs"
     assert [p.name for p in runs.glob("*") if "check" in p.name or "ansible" in p.name] == []
@@ -222,10 +222,10 @@ async def test_no_log_is_honoured_everywhere(house: AnsibleHouse) -> None:
 
 
 async def test_a_syntax_error_and_a_playbook_for_nobody_say_so(house: AnsibleHouse) -> None:
-    bad = await house.check(
-        HEAD + "    - name: Wrong\n      ansible.builtin.command: {argv: [id], chdri: /}\n      when: (\n"
-    )
-    assert bad.status == "failed"
+    twice = "    - name: Twice\n      ansible.builtin.command: {argv: [id]}\n      loop: [1]\n      with_items: [2]\n"
+    bad = await house.check(HEAD + twice)
+    assert (bad.status, bad.text.startswith("Syntax: ")) == ("failed", True), bad.text
+    assert "duplicate loop" in bad.text
     nobody = await house.check(
         "- name: Site\n  hosts: workers\n  gather_facts: false\n  tasks:\n" + task("Look", "ping")
     )
@@ -281,12 +281,13 @@ async def test_rule_13_a_run_outlives_its_worker_and_the_next_one_says_how_it_en
     from tools.ansible_workshop import Asked
 
     asked = Asked.of(store.take(manifest, "about/asked.json").decode())
-    bench.start("run", asked.play, ports=[house.sshd.port], survives=True, timeout_s=60)
+    child = bench.start("run", asked.play, ports=[house.sshd.port], survives=True, timeout_s=60)
     await house.until(begun)
     found = (await run.recover(prepared, parsed, house.scope, house.watch)).result
     assert found.status == "ok", found.text
     assert "by an earlier worker" in found.text
     assert made.exists()
+    await child.wait()
 
 
 async def test_rule_13_a_run_that_vanished_is_an_unknown_outcome_host_by_host(house: AnsibleHouse) -> None:
