@@ -85,11 +85,13 @@ class LabProxmox:
     ca: Path
     audit_token: str
     write_token: str
+    agent_token: str
 
     @classmethod
     def read(cls, folder: Path) -> "LabProxmox":
         facts = json.loads((folder / "ready.json").read_text())
-        return cls(facts["url"], Path(facts["ca"]), facts["audit_token"], facts["write_token"])
+        tokens = (facts[f"{name}_token"] for name in ("audit", "write", "agent"))
+        return cls(facts["url"], Path(facts["ca"]), *tokens)
 
     def lab(self, path: str, body: dict[str, Any] | None = None) -> Any:
         method = "GET" if body is None else "POST"

@@ -7,7 +7,7 @@ task by task, and has a class.
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -16,7 +16,8 @@ import yaml
 from bot.domain.calls import CallClass, highest
 from tools.ansible_jinja import is_template, plain_path, problems
 from tools.ansible_policy import PlaybookPolicy, short
-from tools.ansible_tasks import TASK_WORDS, Step, judge
+from tools.ansible_tasks import FOLLOWED, HERE, TASK_WORDS, Step, judge
+from tools.ansible_yaml import LINE, items, load_plain
 from tools.commands import Classify
 
 LOADED_BY_ITSELF: Final = re.compile(
@@ -41,11 +42,9 @@ PLAY_WORDS: Final = frozenset(
         *("throttle", "timeout", "diff", "run_once", "strategy", "check_mode"),
     }
 )
-HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 RESERVED: Final = re.compile(
     r"^ansible_(connection|host|port|user|password|ssh|become|python|shell|remote|paramiko|interpreter|ask)"
 )
-FOLLOWED: Final = {"import_tasks", "include_tasks", "import_role", "include_role", "import_playbook", "include_vars"}
 MOST_NODES: Final = 50_000
 ROLE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
@@ -114,14 +113,12 @@ def scan(code: Code, playbook: str) -> Scan:
                 path,
                 "would be loaded by itself on the machine that runs playbooks; delete it (the inventory and the settings are the estate's)",
             )
-    for path, content in sorted(code.contents.items()):
-        text = content.decode(errors="replace")
-        if is_template(text) and not path.endswith((".yml", ".yaml", ".json", ".md", ".tf")):
-            for problem in problems(text, code.policy):
-                walk.wrong(path, f"as a template it {problem}")
+    for path in sorted(code.contents):
         if re.search(r"(^|/)(group_vars|host_vars)/", path):
             walk.variables(path)
     walk.playbook(playbook)
+    for path, content in sorted(code.contents.items()):
+        walk.as_template(path, content.decode(errors="replace"))
     return walk.scan
 
 
@@ -151,7 +148,7 @@ class _Walk:
             return None
         self.scan.files[path] = None
         try:
-            loaded = yaml.load(self.code.contents[path].decode(), _Lines)  # noqa: S506 - a SafeLoader
+            loaded = load_plain(self.code.contents[path].decode())
         except UnicodeDecodeError:
             self.wrong(path, "is no UTF-8 text")
             return None
@@ -184,6 +181,12 @@ class _Walk:
                 self.wrong(where, f"sets {value}: how hosts are reached is the inventory's word")
             for problem in problems(value, self.code.policy, bare=key in BARE):
                 self.wrong(where, problem)
+
+    def as_template(self, path: str, text: str) -> None:
+        """Any file may be named by a template task, comments and all, whatever it looks like."""
+        if is_template(text) and not any(found.where.startswith(f"{path}:") for found in self.scan.found):
+            for problem in problems(text, self.code.policy):
+                self.wrong(path, f"as a template it {problem}")
 
     def variables(self, path: str) -> None:
         content = self.load(path)
@@ -225,16 +228,21 @@ class _Walk:
         if str(play.get("strategy", "linear")) not in {"linear", "free"}:
             self.wrong(where, "strategy is linear or free")
         self._names(play.get("vars"))
-        for one in _list(play.get("vars_files")):
+        self._environment(where, play)
+        for one in items(play.get("vars_files")):
             if target := self._plain(where, one):
                 self.variables(self._nearest(path, target) or target)
         for word in ("pre_tasks", "tasks", "post_tasks", "handlers"):
             self.tasks(path, play.get(word))
-        for role in _list(play.get("roles")):
+        for role in items(play.get("roles")):
             self._role_entry(where, role)
 
+    def _environment(self, where: str, node: dict[Any, Any]) -> None:
+        if node.get("environment"):
+            self.unknown(where, "an environment for many tasks changes what their commands are; set it at the task")
+
     def _hosts(self, where: str, hosts: Any) -> None:
-        names = re.split(r"[,:&!]+", " ".join(map(str, _list(hosts))).replace(" ", ","))
+        names = re.split(r"[,:&!]+", " ".join(map(str, items(hosts))).replace(" ", ","))
         if not hosts:
             self.wrong(where, "a play names its hosts")
         elif is_template(str(hosts)):
@@ -288,7 +296,7 @@ class _Walk:
                 self.scan.roles[name] = self.load(path)
             elif path in {f"{folder}/meta/main.yml", f"{folder}/meta/main.yaml"}:
                 meta = self.load(path)
-                for needed in _list(
+                for needed in items(
                     cast("dict[str, Any]", meta).get("dependencies") if isinstance(meta, dict) else None
                 ):
                     self._role_entry(where, needed)
@@ -311,6 +319,7 @@ class _Walk:
             node = cast("dict[Any, Any]", task)
             self._names(node.get("vars"))
             if "block" in node:
+                self._environment(f"{path}:{node.get(LINE, 1)}", node)
                 for word in ("block", "rescue", "always"):
                     self.tasks(path, node.get(word))
             self._task(path, node)
@@ -372,19 +381,3 @@ class _Walk:
             if candidate in self.code.contents:
                 return candidate
         return ""
-
-
-LINE: Final = "__line__"
-
-
-class _Lines(yaml.SafeLoader):
-    """Plain YAML only: no tags of Ansible's own. Every mapping says its line."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
-        made = super().construct_mapping(node, deep=deep)
-        made[LINE] = node.start_mark.line + 1
-        return made
-
-
-def _list(value: Any) -> Iterator[Any]:
-    yield from cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]

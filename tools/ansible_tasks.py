@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast
 from bot.domain.calls import CallClass, highest
 from tools.ansible_jinja import is_template, plain_path
 from tools.ansible_policy import PlaybookPolicy, class_of, raised, short
+from tools.ansible_yaml import LINE
 from tools.commands import Classify
 
 Severity = Literal["wrong", "unknown"]
@@ -76,7 +77,6 @@ META: Final = frozenset(
     {"flush_handlers", "noop", "clear_host_errors", "end_play", "end_host", "end_batch", "end_role", "reset_connection"}
 )
 STANDS_FOR: Final = "PLACEHOLDER"  # a word that is no program, option or path of anything
-LINE: Final = "__line__"
 
 
 @dataclass(frozen=True, slots=True)

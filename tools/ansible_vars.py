@@ -11,12 +11,12 @@ from typing import Any, Final, cast
 from bot.domain.ids import Json
 from tools.ansible_jinja import is_template
 from tools.ansible_scan import RESERVED
+from tools.ansible_yaml import LINE
 
 Options = Mapping[str, Mapping[str, Any]]
 TEXTS: Final = frozenset({"str", "path", "bytes", "bits", "sid", "json", "jsonarg"})
 WORDS: Final = {"str": "a text", "path": "a path", "int": "a whole number", "float": "a number", "bool": "true or false",
                 "list": "a list", "dict": "a mapping"}  # fmt: skip
-LINE: Final = "__line__"
 
 
 def check(extra: Mapping[str, Json], specs: Mapping[str, Any], declared: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -52,7 +52,7 @@ async def applied(house: ToolHouse, plan: str) -> ToolResult:
 
 
 async def test_rule_25_machines_of_an_applied_plan_are_known_by_the_key_that_proxmox_reads(house: ToolHouse) -> None:
-    roster = roster_over(house, house.lab.write_token)
+    roster = roster_over(house, house.lab.agent_token)
     plan = await house.plan_three()
     assert roster.hosts() == {}
     result = await applied(house, plan)
@@ -69,7 +69,7 @@ async def test_rule_25_machines_of_an_applied_plan_are_known_by_the_key_that_pro
 
 
 async def test_rule_25_what_a_plan_takes_away_is_no_host_any_more(house: ToolHouse) -> None:
-    roster = roster_over(house, house.lab.write_token)
+    roster = roster_over(house, house.lab.agent_token)
     await applied(house, await house.plan_three())
     before = roster.hosts()
     fewer = "\n".join(line for line in VALUES.splitlines() if "cp3" not in line) + "\n"
@@ -90,7 +90,7 @@ async def test_rule_25_the_audit_token_reads_no_host_keys_so_nothing_is_pinned(h
     assert all("403" in one.problem for one in roster.awaited())
     later = replace(roster, look=Guests(
         Cluster(house.lab.url, house.lab.audit_token, house.lab.ca),
-        Cluster(house.lab.url, house.lab.write_token, house.lab.ca), "debian",
+        Cluster(house.lab.url, house.lab.agent_token, house.lab.ca), "debian",
     ).look)  # fmt: skip
     assert len(later.fill()) == 3
     assert set(roster.hosts()) == {"cp1", "cp2", "cp3"}

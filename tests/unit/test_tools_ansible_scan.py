@@ -215,6 +215,17 @@ def test_a_template_file_is_looked_at_as_the_template_that_it_is() -> None:
     assert scanned.wrong
 
 
+@pytest.mark.parametrize("name", ["notes_dot_md", "main_dot_tf", "values_dot_json", "other", "script_dot_sh"])
+def test_rule_16_no_name_of_a_file_keeps_it_from_being_looked_at_as_a_template(name: str) -> None:
+    scanned = look(play("template: {src: x, dest: /etc/motd}"), **{name: "# {{ lookup('pipe', 'id') }}\n"})
+    assert any("looks up 'pipe'" in one.text for one in scanned.wrong)
+
+
+def test_an_environment_for_many_tasks_is_asked_about() -> None:
+    assert look(play("command: id", head="  environment: {LD_PRELOAD: x}\n")).unknown
+    assert one("{block: [{command: id}], environment: {LD_PRELOAD: x}}").unknown
+
+
 def test_a_vetted_blueprint_answers_for_its_commands() -> None:
     files = {"blueprints__roles__k8s__tasks__main": "- command: kubeadm init\n"}
     site = "- hosts: all\n  roles: [k8s]\n"
