@@ -210,7 +210,7 @@ def _class(
     place = str(arguments.get("dest") or arguments.get("path") or arguments.get("name") or "")
     if class_of(rule) is CallClass.CHANGE and policy.guards(place):
         return CallClass.DESTROY, f"{module} on {place}, which decides who gets in or what starts"
-    return class_of(rule), f"{module} is {rule.cls}"
+    return class_of(rule), f"module {module}"
 
 
 def _command(
