@@ -28,7 +28,7 @@ TAIL: Final = 250_000  # and from its end
 MOST: Final = 256_000_000  # bytes after which the command is stopped
 WINDOW: Final = 1 << 24
 SAY_PID: Final = 'echo "watchbill:$$" >&2; '  # so that STOP finds what the command started; cut out of its output
-PID_LINE: Final = re.compile(rb"watchbill:([0-9]+)\n")
+PID_LINE: Final = re.compile(rb"watchbill:([1-9][0-9]{1,9})\n")  # never 1: the group -1 is everything there is
 Why = Literal["exit", "signal", "timeout", "idle", "output", "stopped", "dropped"]
 
 
