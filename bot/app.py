@@ -55,7 +55,7 @@ from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
 from bot.verifying import Verifier
-from tools import Equipment, all_tools, closing, estate_lock
+from tools import Equipment, HostAccess, all_tools, closing, estate_lock
 from tools.crew import crew_tools
 
 WATCHBILL = PersonaName("watchbill")
@@ -245,6 +245,7 @@ def _tools(
     crew = crew_tools(
         personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
     )
+    hosts, agent = settings.hosts or settings.policies / "hosts.yaml", settings.proxmox_agent_token.get_secret_value()
     equipment = Equipment(
         data=settings.data.resolve(),
         blueprints=settings.blueprints / "terraform",
@@ -259,7 +260,10 @@ def _tools(
         probe_targets=tuple(part.strip() for part in settings.probe_targets.split(",") if part.strip()),
         locks=store.locks,
         learn=redactor.learn,
+        hosts=HostAccess(hosts, settings.ssh_key, settings.ssh_user, agent, settings.ansible),
+        alert=lambda kind, facts: LOG.critical("host.alerted", kind=kind, **facts),
         blocks=policies.threat.blocks,
+        classify=policies.commands.classify,
         secrets=secrets,
     )
     return all_tools(equipment, crew)
@@ -267,8 +271,7 @@ def _tools(
 
 def terraform_of(settings: Settings) -> Path:
     """The program that the setting names, else terraform or tofu on PATH. Its absence is told when it is used."""
-    found = settings.terraform or shutil.which("terraform") or shutil.which("tofu") or "terraform"
-    return Path(found)
+    return Path(settings.terraform or shutil.which("terraform") or shutil.which("tofu") or "terraform")
 
 
 def scanner_of(settings: Settings) -> Path:

@@ -77,8 +77,24 @@ def _programs(settings: Settings) -> list[Row]:
         _program("terraform", terraform, "Install Terraform ≥ 1.9 or OpenTofu, or set WATCHBILL_TERRAFORM"),
         _program("git", Path("git"), "Install git"),
         _program("scanner", scanner, "Run `make setup`, or set WATCHBILL_SCANNER; no plan can be reviewed without it"),
+        _program(
+            "ansible", settings.ansible / "bin" / "ansible-playbook", "Run `make setup`, or set WATCHBILL_ANSIBLE"
+        ),
+        _program("ssh", Path("/usr/bin/ssh"), "Install openssh-client; playbooks reach hosts with it"),
+        _login_key(settings.ssh_key),
         *_rights(settings),
     ]
+
+
+def _login_key(key: Path | None) -> Row:
+    mend = "Make one (`ssh-keygen -t ed25519 -N ''`), set WATCHBILL_SSH_KEY, give its public half to cloud-init"
+    if key is None:
+        return doubtful("ssh key", "is not set: no host can be reached", mend)
+    if not key.is_file():
+        return broken("ssh key", f"{key} is not there", mend)
+    if key.stat().st_mode & 0o077:
+        return broken("ssh key", f"{key} can be read by others", f"chmod 600 {key}")
+    return good("ssh key", str(key))
 
 
 def _program(what: str, path: Path, mend: str) -> Row:

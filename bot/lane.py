@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
+from bot.agents.answering import alarms
 from bot.agents.persona import Persona
 from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, reminder, report
 from bot.domain import log
@@ -290,6 +291,7 @@ class LaneRules:
         ended = log.ApprovalEnded(request.id, request.status, by, request.note, request.left_out)
         entries: tuple[log.Entry, ...] = (returned, *settlement.entries, ended)
         posts = [Post(f"request:{request.id}", state.thread, WATCHBILL, self._gate.card(request, result))]
+        posts += alarms(result, state.thread)
         said, _, rest = result.text.partition("\n")
         if request.status == "unknown_outcome":
             text = f"Request {request.short}: the outcome is unknown. {said}"

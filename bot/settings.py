@@ -78,14 +78,23 @@ class Settings(BaseSettings):
         SecretStr(""), description="user@realm!name=uuid with PVEAuditor: reads and plans."
     )
     proxmox_write_token: SecretStr = Field(SecretStr(""), description="user@realm!name=uuid for approved applies only.")
+    proxmox_agent_token: SecretStr = Field(
+        SecretStr(""), description="user@realm!name=uuid with VM.GuestAgent.FileRead: reads new machines' host keys."
+    )
     proxmox_ca: Path | None = Field(None, description="PEM file of the CA that signed the nodes' certificate.")
+    hosts: Path | None = Field(
+        None, description="hosts.yaml: machines with pinned host keys, if it is not in the policies folder."
+    )
+    ssh_key: Path | None = Field(None, description="Private key, without a passphrase, that logs in to the hosts.")
+    ssh_user: str = Field(
+        "debian", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="Who logs in where cloud-init names nobody."
+    )
+    ansible: Path = Field(ROOT / ".cache" / "ansible", description="Environment with ansible-core, -runner and -lint.")
     terraform: str = Field("", description="Path of terraform or tofu. Empty: the first on PATH.")
     terraform_mirror: Path | None = Field(
         None, description="Filesystem mirror of providers. Empty: the registry, by the lock file."
     )
-    probe_targets: str = Field(
-        "", description="Hosts, networks or URLs that http_probe may reach, separated by commas."
-    )
+    probe_targets: str = Field("", description="Hosts and networks that the probes may reach, separated by commas.")
     secrets_file: Path | None = Field(
         None, description="YAML of `secrets: {name: value}`, mode 0600, for what policies/secrets.yaml binds."
     )

@@ -22,7 +22,7 @@ fi
 
 # The stamp holds what the environment was made from; a changed lock file makes it again.
 stamp=.cache/setup.stamp
-wanted=$(cat uv.lock pyproject.toml tools/scanner-requirements.txt deploy/setup.sh 2>/dev/null | cksum)
+wanted=$(cat uv.lock pyproject.toml tools/scanner-requirements.txt tools/ansible-requirements.txt deploy/setup.sh 2>/dev/null | cksum)
 if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
   say "Python packages of uv.lock into .venv"
   "$uv" sync --frozen --quiet
@@ -32,6 +32,9 @@ if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null || true)" != "$wan
     [ -x .cache/scanner/bin/python ] || "$uv" venv --quiet --python .venv/bin/python .cache/scanner
     "$uv" pip install --quiet --compile-bytecode --python .cache/scanner/bin/python --require-hashes -r tools/scanner-requirements.txt
   fi
+  say "Ansible, in an environment of its own, into .cache/ansible"
+  [ -x .cache/ansible/bin/python ] || "$uv" venv --quiet --python .venv/bin/python .cache/ansible
+  "$uv" pip install --quiet --compile-bytecode --python .cache/ansible/bin/python --require-hashes -r tools/ansible-requirements.txt
   printf '%s' "$wanted" > "$stamp"
 fi
 

@@ -23,7 +23,7 @@ from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
 from tools.terraform_plan import Seen
 from tools.terraform_scan import load_allow_list
-from tools.terraform_workshop import Workshop
+from tools.terraform_workshop import Enrol, Workshop
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
 ROOT = Path(__file__).parents[1]
@@ -85,11 +85,13 @@ class LabProxmox:
     ca: Path
     audit_token: str
     write_token: str
+    agent_token: str
 
     @classmethod
     def read(cls, folder: Path) -> "LabProxmox":
         facts = json.loads((folder / "ready.json").read_text())
-        return cls(facts["url"], Path(facts["ca"]), facts["audit_token"], facts["write_token"])
+        tokens = (facts[f"{name}_token"] for name in ("audit", "write", "agent"))
+        return cls(facts["url"], Path(facts["ca"]), *tokens)
 
     def lab(self, path: str, body: dict[str, Any] | None = None) -> Any:
         method = "GET" if body is None else "POST"
@@ -156,11 +158,13 @@ class ToolHouse:
     watch: FakeWatch = field(default_factory=FakeWatch)
     calls: int = 0
     asleep: bool = False
+    enrol: Enrol | None = None
 
     @property
     def workshop(self) -> Workshop:
         estates = Estates(self.data, BLUEPRINTS, GIT)
-        return Workshop(estates, self.toolchain, self.lab.credentials, self.locks, self.learn, self.census)
+        credentials = self.lab.credentials
+        return Workshop(estates, self.toolchain, credentials, self.locks, self.learn, self.census, self.enrol)
 
     @property
     def tools(self) -> dict[str, Tool]:

@@ -9,10 +9,23 @@ from bot.domain.ports import Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Locks
 from bot.policy.secret_bindings import BoundSecrets
+from tools.ansible import AnsibleCheck
+from tools.ansible_bench import Kit
+from tools.ansible_policy import load_playbook_policy
+from tools.ansible_run import AnsibleRun
+from tools.ansible_workshop import PlaybookWorkshop
+from tools.commands import Classify, understands_nothing
+from tools.dns_probe import DnsProbe
+from tools.enrolment import enrolment, rosters
 from tools.estate import Estates, GitError
-from tools.http_probe import HttpProbe, Targets
+from tools.http_probe import HttpProbe
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
+from tools.proxmox_guest import Guests
 from tools.scan import Scan
+from tools.ssh import Alert, Login, Ssh, tell_nobody
+from tools.ssh_connection import Connections
+from tools.targets import Targets
+from tools.tcp_probe import TcpProbe
 from tools.terraform import TerraformOutput, TerraformPlan, TerraformShow, TerraformStateList, TerraformValidate
 from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
@@ -32,14 +45,28 @@ TOOL_NAMES = (
         "terraform_output",
         "terraform_state",
     ),
-    *("proxmox_read", "http_probe", "scan"),
+    *("proxmox_read", "http_probe", "tcp_probe", "dns_probe", "scan", "ssh", "ansible_check", "ansible_run"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccess:
+    """How hosts are known and reached. `file`: the operator's list; `key`: the private key that logs in; `agent_token`
+    reads host keys of new machines; `ansible`: the environment that playbooks run in.
+    """
+
+    file: Path
+    key: Path | None
+    user: str
+    agent_token: str
+    ansible: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What the tools need from outside. `learn` tells the redactor each value that Terraform marks as sensitive;
-    `blocks` is the threat model's word on a finding in an environment.
+    `blocks` is the threat model's word on a finding in an environment; `classify` is the shell classifier, without
+    which people decide about every command; `alert` tells the operator at once.
     """
 
     data: Path
@@ -55,14 +82,17 @@ class Equipment:
     probe_targets: tuple[str, ...]
     locks: Locks
     learn: Callable[..., None]
+    hosts: HostAccess
     blocks: Callable[[Finding, str], bool] | None = None
+    classify: Classify = understands_nothing
+    alert: Alert = tell_nobody
     secrets: BoundSecrets = field(default_factory=BoundSecrets)
 
 
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     """Every tool there is; `crew` are the crew's own (tools/crew.py)."""
     cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
-    estates = Estates(equipment.data, equipment.blueprints)
+    estates = Estates(equipment.data, equipment.blueprints, roles=equipment.blueprints.parent / "ansible" / "roles")
 
     async def census() -> Sequence[Seen] | None:
         try:
@@ -74,8 +104,17 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     cache = None if equipment.mirror else equipment.data / "providers"
     toolchain = Toolchain(equipment.terraform, allow, equipment.mirror, cache)
     credentials = Credentials(equipment.proxmox_url, equipment.audit_token, equipment.write_token, equipment.proxmox_ca)
-    workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census)
-    workspace = Workspace(estates)
+    hosts = equipment.hosts
+    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca)
+    roster_of = rosters(estates, hosts.file, Guests(cluster, agent, hosts.user).look)
+    enrol = enrolment(roster_of)
+    workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census, enrol)
+    login = Login(estates, roster_of, Connections(hosts.key), equipment.classify, equipment.alert)
+    playbooks = PlaybookWorkshop(
+        estates, Kit(hosts.ansible, hosts.key), load_playbook_policy(equipment.policies / "ansible.yaml"),
+        equipment.classify, roster_of, equipment.locks,
+    )  # fmt: skip
+    workspace, targets = Workspace(estates), Targets(equipment.probe_targets)
     return (
         *crew,
         WorkspaceList(workspace),
@@ -89,7 +128,12 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         TerraformOutput(workshop),
         TerraformStateList(workshop),
         ProxmoxRead(cluster),
-        HttpProbe(Targets(equipment.probe_targets), equipment.secrets),
+        HttpProbe(targets, equipment.secrets),
+        TcpProbe(targets),
+        DnsProbe(targets),
+        Ssh(login),
+        AnsibleCheck(playbooks),
+        AnsibleRun(playbooks),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

@@ -51,11 +51,14 @@ class GitError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """One estate's folder. `blueprints`: the vetted modules that every worktree gets a copy of."""
+    """One estate's folder. `blueprints`: the vetted modules that every worktree gets a copy of; `roles`: likewise the
+    Ansible roles, below blueprints/roles.
+    """
 
     root: Path
     blueprints: Path
     git_binary: Path = Path("/usr/bin/git")
+    roles: Path | None = None
 
     @property
     def name(self) -> str:
@@ -203,15 +206,16 @@ class Estate:
 
     def _copy_blueprints(self, tree: Path) -> dict[str, str]:
         hashes: dict[str, str] = {}
-        if not self.blueprints.is_dir():
-            return hashes
-        source = Folder(self.blueprints)
-        for found in source.walk():
-            if found.kind in {"file", "hard link"} and not found.path.startswith("."):
-                content = source.read(found.path, LARGEST, shared=True)
-                path = f"{BLUEPRINTS}/{found.path}"
-                Folder(tree).write(path, content)
-                hashes[path] = hashlib.sha256(content).hexdigest()
+        for folder, below in ((self.blueprints, BLUEPRINTS), (self.roles, f"{BLUEPRINTS}/roles")):
+            if folder is None or not folder.is_dir():
+                continue
+            source = Folder(folder)
+            for found in source.walk():
+                if found.kind in {"file", "hard link"} and not found.path.startswith("."):
+                    content = source.read(found.path, LARGEST, shared=True)
+                    path = f"{below}/{found.path}"
+                    Folder(tree).write(path, content)
+                    hashes[path] = hashlib.sha256(content).hexdigest()
         return hashes
 
     @asynccontextmanager
@@ -237,11 +241,12 @@ class Estates:
     data: Path
     blueprints: Path
     git_binary: Path = Path("/usr/bin/git")
+    roles: Path | None = None
 
     def named(self, name: str) -> Estate:
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no estate's name: small letters, digits and `-`")
-        return Estate(self.data / "estates" / name, self.blueprints, self.git_binary)
+        return Estate(self.data / "estates" / name, self.blueprints, self.git_binary, self.roles)
 
 
 def _git_environment(author: tuple[str, str]) -> dict[str, str]:

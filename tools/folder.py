@@ -103,6 +103,20 @@ class Folder:
         with self._open(parts) as top:
             yield from _walk(top, "/".join(parts))
 
+    def contents(self, most: int, most_together: int) -> dict[str, bytes]:
+        """Every file but git's own. Raises RefusedPathError for links, and for more bytes than wanted."""
+        found = {f.path: f for f in self.walk() if f.path != ".git" and not f.path.startswith(".git/")}
+        files: dict[str, bytes] = {}
+        for one in found.values():
+            if one.kind == "folder":
+                continue
+            if one.kind != "file":
+                raise RefusedPathError(f"{one.path} is a {one.kind}; the code holds plain files only")
+            files[one.path] = self.read(one.path, most)
+        if sum(map(len, files.values())) > most_together:
+            raise RefusedPathError(f"the code is larger than {most_together} bytes")
+        return files
+
     def link_target(self, path: str) -> str:
         """Where a symbolic link points, as written in it."""
         parts = split(path)

@@ -1,13 +1,9 @@
 """`http_probe`: one GET to an allow-listed target; status, time, whether the body holds a text."""
 
-import asyncio
 import base64
-import ipaddress
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,15 +13,11 @@ from pydantic import Field
 from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.policy.secret_bindings import BoundSecrets
+from tools.targets import Targets, resolve
 from tools.typed import Arguments, SecretRef, TypedTool, answer, bind, read_effect
 
 LARGEST = 256 * 1024  # bytes of a body that are looked at
 SHOWN = 2000  # characters of it that the model sees
-METADATA = frozenset(
-    {"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
-)  # of clouds, outside the link-local range
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 NO_SECRETS = BoundSecrets()
 
 
@@ -36,51 +28,6 @@ class ProbeArguments(Arguments):
     timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
     authorization: SecretRef | None = Field(None, description="‹secret:name› of a secret bound to this target")
     user: str = Field("", max_length=100, pattern=r"^[^:\s]*$", description="Basic sign-in with it; empty: Bearer")
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Hosts (globs) and networks (CIDR) that may be probed, as the operator named them."""
-
-    patterns: tuple[str, ...]
-
-    def allows(self, host: str, addresses: Sequence[str]) -> bool:
-        """True if the name is listed, or every address that it resolves to is.
-
-        This machine's own addresses count only where the operator listed that host or address as it is; what no
-        operator means by a name (unspecified, link-local and with it every cloud's metadata, multicast) only where
-        exactly that address is listed. An IPv6 address that carries an IPv4 one is judged as what it carries.
-        """
-        plain = [_plain(address) for address in addresses]
-        named = any(fnmatchcase(host.casefold(), p.casefold()) for p in self.patterns if "/" not in p)
-        inside = bool(plain) and all(self._network(address) for address in plain)
-        return (named or inside) and all(self._meant(address, host) for address in plain)
-
-    def _meant(self, address: Address, host: str) -> bool:
-        if self._exactly(address):
-            return True
-        if address.is_loopback:
-            return host in self.patterns or self._network(address)
-        return not (address.is_unspecified or address.is_link_local or address.is_multicast or str(address) in METADATA)
-
-    def _exactly(self, address: Address) -> bool:
-        return str(address) in self.patterns or f"{address}/{address.max_prefixlen}" in self.patterns
-
-    def _network(self, address: Address) -> bool:
-        return any(
-            address in ipaddress.ip_network(pattern, strict=False) for pattern in self.patterns if "/" in pattern
-        )
-
-
-def _plain(text: str) -> Address:
-    """Without a zone; the IPv4 address where IPv6 only carries one (mapped, NAT64, 6to4, Teredo)."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in NAT64:
-        return ipaddress.IPv4Address(address.packed[-4:])
-    teredo = address.teredo[1] if address.teredo else None
-    return address.ipv4_mapped or address.sixtofour or teredo or address
 
 
 class _Pinned(AbstractResolver):
@@ -124,7 +71,7 @@ class HttpProbe(TypedTool[ProbeArguments]):
 
     async def prepare(self, call: ToolCall, arguments: ProbeArguments, scope: Scope) -> Prepared | Cannot:  # noqa: ARG002 - port
         host = urlsplit(arguments.url).hostname or ""
-        addresses = await _resolve(host)
+        addresses = await resolve(host)
         if not self._targets.allows(host, addresses):
             listed = ", ".join(self._targets.patterns) or "none"
             return Cannot(f"{host or arguments.url} is not among the probe targets ({listed}). Probe one of those, or record "
@@ -137,7 +84,7 @@ class HttpProbe(TypedTool[ProbeArguments]):
 
     async def run(self, prepared: Prepared, arguments: ProbeArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
         host = urlsplit(arguments.url).hostname or ""
-        addresses = await _resolve(host)
+        addresses = await resolve(host)
         if not self._targets.allows(host, addresses):
             return answer(
                 prepared, "refused", f"{host} now resolves to {', '.join(addresses) or 'nothing'}, which is not listed."
@@ -186,13 +133,3 @@ def _said(prepared: Prepared, arguments: ProbeArguments, status: int, body: str,
         "as_expected": as_expected,
     }
     return answer(prepared, "ok" if as_expected else "failed", text, facts=facts)
-
-
-async def _resolve(host: str) -> list[str]:
-    if not host:
-        return []
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))

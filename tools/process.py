@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tools import confine
-from tools.rights import CHILD_UID, SYSTEM, give, may_unshare, open_to
+from tools.rights import CHILD_UID, NAMED_UID, SYSTEM, give, may_unshare, open_to
 from tools.run_directory import Ended, RunDirectory, Running, Vanished
 
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
@@ -35,7 +35,7 @@ FILE_BYTES: Final = 2_000_000_000  # no file that a child writes gets larger
 class Reach:
     """What a command may touch besides the system's libraries. `ports`: TCP ports it may connect to; None: any;
     empty: no network at all. `own_uid`: give it a user of its own where the worker is root, and with it everything
-    in `write` and `owned` (which it may read only).
+    in `write` and `owned` (which it may read only); `named`: one with a name, `nobody`.
     """
 
     read: tuple[Path, ...] = ()
@@ -43,6 +43,7 @@ class Reach:
     owned: tuple[Path, ...] = ()
     ports: tuple[int, ...] | None = ()
     own_uid: bool = True
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ class Child:
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, POLL_MOST_S)
         except asyncio.CancelledError:
-            self.interrupt(force=not _spec(self.run)["survives"])
+            survives = bool(_spec(self.run)["survives"])
+            self.interrupt(force=not survives)
+            if not survives:  # it is killed: gone in a moment, and nobody else would collect it
+                await asyncio.to_thread(self._warden.wait)
             raise
         if tick is not None:
             tick()
@@ -174,7 +178,8 @@ def _child_uid(command: Command) -> int:
     if os.geteuid() != 0 or not command.reach.own_uid or not sys.platform.startswith("linux"):
         return 0
     paths = (Path(command.argv[0]), command.cwd, *command.reach.read, *command.reach.write, *command.reach.owned)
-    return CHILD_UID if all(open_to(CHILD_UID, p) for p in paths) else 0
+    uid = NAMED_UID if command.reach.named else CHILD_UID
+    return uid if all(open_to(uid, p) for p in paths) else 0
 
 
 def _make_tmp(run: RunDirectory) -> tuple[Path | None, Path]:

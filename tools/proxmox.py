@@ -39,7 +39,7 @@ class Cluster:
     token: str = field(repr=False)
     ca: Path | None = None
 
-    def get(self, *path: str | int) -> Any:
+    def get(self, *path: str | int, **query: str) -> Any:
         """One GET. Raises ProxmoxError with words for whoever has to act."""
         import proxmoxer  # noqa: PLC0415 # half a second and 5 MB of imports that only this needs
         import requests  # noqa: PLC0415
@@ -54,7 +54,7 @@ class Cluster:
                 parts.hostname, port=parts.port or 8006, user=user, token_name=name, token_value=value,
                 verify_ssl=str(self.ca) if self.ca else True, timeout=ANSWER_S,
             )  # fmt: skip
-            return api("/".join(str(part) for part in path)).get()
+            return api("/".join(str(part) for part in path)).get(**query)
         except proxmoxer.ResourceException as error:
             said = cast("Any", error)  # the library is not typed
             raise ProxmoxError(_words(said.status_code, f"{said.status_message} {said.content}")) from error

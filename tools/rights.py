@@ -10,6 +10,7 @@ from typing import Final
 from tools import confine
 
 CHILD_UID: Final = 64901  # unprivileged and of nobody; needs no passwd entry
+NAMED_UID: Final = 65534  # nobody: for programs that refuse a user without a passwd entry (OpenSSH)
 SYSTEM: Final = tuple(
     Path(p)
     for p in (

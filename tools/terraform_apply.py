@@ -21,7 +21,7 @@ from tools.run_directory import NotStarted, Running, Tail, seconds_since
 from tools.snapshot import ChangedError, Snapshots
 from tools.terraform_cli import FLAG, PLAN_FILE, Bench, Bounds
 from tools.terraform_outcome import Ending, Planned, Progress, tell_ending
-from tools.terraform_plan import Seen, UnusablePlanError, is_empty, summarise
+from tools.terraform_plan import Seen, UnusablePlanError, is_empty, machines_of_state, summarise
 from tools.terraform_state import DamagedStateError, state_of
 from tools.terraform_workshop import (
     ABOUT,
@@ -248,9 +248,21 @@ class TerraformApply(TypedTool[ApplyArguments]):
             ending.end != "left"
         ):  # an approval is used once: however it went, this plan is applied never again (rule 24)
             await asyncio.to_thread(work.forget)
+        lines = await self._enrol(prepared, scope, ending, state)
         if told.status == "ok":
             await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
-        return answer(prepared, told.status, told.text, facts=told.facts, changed=True)
+        return answer(prepared, told.status, "\n".join((told.text, *lines)), facts=told.facts, changed=True)
+
+    async def _enrol(
+        self, prepared: Prepared, scope: Scope, ending: Ending, state: Mapping[str, Any] | str
+    ) -> Sequence[str]:
+        """The machines that exist now join the estate's inventory, those that are gone leave it."""
+        if self._workshop.enrol is None or isinstance(state, str) or ending.end == "left":
+            return ()
+        machines = machines_of_state(state)
+        fresh = {m.vmid for m in machines if m.address in ending.progress.created}
+        directory = str(prepared.binding["directory"])
+        return await self._workshop.enrol(scope.mission.estate, directory, prepared.snapshot, machines, fresh)
 
 
 def secret_files(bench: Bench) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +12,10 @@ from bot.domain.calls import Prepared
 from bot.domain.ports import Scope
 from bot.domain.storage import Locks
 from tools.estate import BLUEPRINTS, Estate, Estates, is_blob
-from tools.folder import Folder, RefusedPathError
+from tools.folder import Folder
 from tools.snapshot import Kept, Manifest, Snapshots
 from tools.terraform_cli import LOCK_FILE, PLAN_FILE, Bench, Bounds, Credentials, Toolchain
-from tools.terraform_plan import Seen, Summary, summarise
+from tools.terraform_plan import Machine, Seen, Summary, summarise
 from tools.terraform_scan import GATE_FILE, Found, Scan, Sources, scan
 from tools.terraform_state import State, state_of
 
@@ -27,6 +27,8 @@ PLANS_KEPT_S: Final = 7 * 86400  # an approval waits hours, never a week; plans 
 
 
 Census = Callable[[], Awaitable[Sequence[Seen] | None]]
+Enrol = Callable[[str, str, str, Sequence[Machine], Collection[int]], Awaitable[Sequence[str]]]
+"""Estate, directory, plan, every machine of its state, the vmids made now → lines on pinned host keys (rule 25)."""
 
 
 class UnknownPlanError(ValueError):
@@ -47,6 +49,7 @@ class Workshop:
     locks: Locks
     learn: Callable[..., None]
     census: Census
+    enrol: Enrol | None = None
 
     def estate(self, scope: Scope) -> Estate:
         return self.estates.named(scope.mission.estate)
@@ -68,15 +71,7 @@ class Workshop:
     def _look(
         self, estate: Estate, tree: Folder, directory: str, mission: str, committed: Mapping[str, str]
     ) -> tuple[Manifest, Scan]:
-        contents: dict[str, bytes] = {}
-        for found in tree.walk():
-            if found.path == ".git" or found.path.startswith(".git/") or found.kind == "folder":
-                continue
-            if found.kind != "file":
-                raise RefusedPathError(f"{found.path} is a {found.kind}; the code holds plain files only")
-            contents[found.path] = tree.read(found.path, FILE_BYTES)
-        if sum(map(len, contents.values())) > TREE_BYTES:
-            raise RefusedPathError(f"the code is larger than {TREE_BYTES} bytes")
+        contents = tree.contents(FILE_BYTES, TREE_BYTES)
         vetted = estate.vetted_hashes(mission)
         result = scan(Sources(contents, "" if directory == "." else directory, self.toolchain.allow, vetted))
         result = replace(result, found=(*_uncommitted(contents, committed), *result.found))

@@ -8,11 +8,11 @@ from bot.agents.hold import Hold
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Held, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
-from bot.domain.ids import CallId, QuestionId
+from bot.domain.ids import CallId, QuestionId, Thread
 from bot.domain.model import ProposedCall
 from bot.domain.outcomes import AskedHuman, HandedOver, Outcome, Suspended
 from bot.domain.ports import Door
-from bot.domain.posts import Post, QuestionCard, Speech
+from bot.domain.posts import Notice, Post, QuestionCard, Speech
 from bot.domain.state import CallRecord, Mission, StepItem
 from bot.domain.storage import Deadline
 
@@ -63,6 +63,13 @@ def _deadlines(request: ApprovalRequest) -> tuple[Deadline, ...]:
     return (expiry, Deadline(lane, "reminder", request.id, half))
 
 
+def alarms(result: ToolResult, thread: Thread) -> tuple[Post, ...]:
+    """What everyone in the thread has to see at once, whatever the agent makes of it (a changed host key)."""
+    if not result.facts.get("alert"):
+        return ()
+    return (Post(f"alert:{result.call}", thread, "watchbill", Notice(result.text.partition("\n")[0])),)
+
+
 class Answering:
     """The loop's way to the gate."""
 
@@ -97,6 +104,7 @@ class Answering:
             case Ran(result, entries):
                 returned = log.ToolReturned(hold.turn, hold.persona, CallClass.READ, result)
                 posts, deadlines = self._told(hold, step, entries)
+                posts = (*posts, *alarms(result, hold.state.thread))
                 await hold.record(returned, *entries, posts=posts, deadlines=deadlines)
             case Refused(result):
                 await hold.record(log.ToolReturned(hold.turn, hold.persona, CallClass.READ, result))

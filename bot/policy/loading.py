@@ -24,7 +24,10 @@ File = TypeVar("File", bound=BaseModel)
 
 SCHEMA = "schema.cedarschema"
 # What decides whether something may run. people.yaml is not among them: it is read again at every click.
-DECIDING = ("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "commands/*.yaml", "secrets.yaml")
+DECIDING = (
+    *("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "ansible.yaml", "commands/*.yaml"),
+    "secrets.yaml",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ def _plant(lab: Lab) -> None:
     tokens = [token for app in lab.slack["apps"].values() for token in (app["bot_token"], app["app_token"])]
     canary = f"canary-{secrets.token_hex(12)}"
     lab.secrets = [canary, lab.model["api_key"], lab.proxmox["audit_token"], lab.proxmox["write_token"]]
+    lab.secrets.append(lab.proxmox["agent_token"])
     lab.call("slack", "/lab/canaries", {"secrets": [*lab.secrets, *tokens], "thoughts": [THOUGHT_CANARY]})
     # The model's own key and each server's own tokens arrive in headers; only bodies are searched.
     lab.call("model", "/lab/canaries", {"secrets": [*lab.secrets, *tokens], "thoughts": [THOUGHT_CANARY]})
@@ -211,6 +212,7 @@ def _environment(lab: Lab, options: Options, bundle: Any) -> dict[str, str]:
         "WATCHBILL_PROXMOX_CA": lab.proxmox["ca"],
         "WATCHBILL_PROXMOX_AUDIT_TOKEN": lab.proxmox["audit_token"],
         "WATCHBILL_PROXMOX_WRITE_TOKEN": lab.proxmox["write_token"],
+        "WATCHBILL_PROXMOX_AGENT_TOKEN": lab.proxmox["agent_token"],
         "WATCHBILL_TERRAFORM": str(bundle.terraform.path),
         "WATCHBILL_TERRAFORM_MIRROR": str(bundle.provider.mirror),
         "LAB_CANARY": lab.secrets[0],

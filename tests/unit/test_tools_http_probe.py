@@ -10,7 +10,8 @@ from bot.domain.calls import Prepared, ToolCall
 from bot.domain.ids import CallId, Json, MissionId
 from bot.domain.ports import Cannot, Done
 from tests.fakes import QA, FakeWatch, mission, scope
-from tools.http_probe import HttpProbe, Targets
+from tools.http_probe import HttpProbe
+from tools.targets import Targets
 
 LISTED = Targets(("127.0.0.0/8",))
 

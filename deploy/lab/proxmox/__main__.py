@@ -55,6 +55,7 @@ def describe(url: str, ca_file: Path, tokens: dict[str, dict[str, str]]) -> dict
         "ca": str(ca_file.resolve()),
         "audit_token": spell("audit@pve!watchbill"),
         "write_token": spell("builder@pve!watchbill"),
+        "agent_token": spell("keys@pve!watchbill"),
     }
 
 

@@ -59,11 +59,13 @@ ROLES: dict[str, frozenset[str]] = {
     "PVEAuditor": frozenset(_AUDIT),
     "PVEVMAdmin": frozenset(_VM_AUDIT | _VM_USE | _VM_ADMIN),
     "PVEVMUser": frozenset(_VM_AUDIT | _VM_USE),
+    "GuestFiles": frozenset({"VM.GuestAgent.FileRead"}),  # a role of the lab's operator, as one makes with pveum
     "NoAccess": frozenset(),
 }
 TREES = ("/", "/access", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 # One entry for the user and one for each token: privsep makes a token's rights the meeting of both.
-USERS: dict[str, str] = {"root@pam": "Administrator", "audit@pve": "PVEAuditor", "builder@pve": "PVEAdmin"}
+USERS: dict[str, str] = {"root@pam": "Administrator", "audit@pve": "PVEAuditor", "builder@pve": "PVEAdmin",
+                         "keys@pve": "GuestFiles"}  # fmt: skip
 AUDIT_USER = "audit@pve"
 
 

@@ -25,6 +25,8 @@ class World:
         self.file = folder / "cluster.json"
         if self.file.exists():
             self.state: dict[str, Any] = json.loads(self.file.read_text())
+            for identity, token in _build_tokens().items():  # of a lab that was begun before there was such a token
+                self.state["tokens"].setdefault(identity, token)
             self._end_interrupted_tasks()
         else:
             self.state = _build_cluster()
@@ -115,10 +117,7 @@ def _build_cluster() -> dict[str, Any]:
         "machines": {str(TEMPLATE_ID): _build_template()},
         "pools": {"lab": {"comment": "machines of the lab", "members": []}},
         "tasks": {},
-        "tokens": {
-            "audit@pve!watchbill": {"value": make_uuid(), "comment": "reads", "privsep": 1, "expire": 0},
-            "builder@pve!watchbill": {"value": make_uuid(), "comment": "changes", "privsep": 1, "expire": 0},
-        },
+        "tokens": _build_tokens(),
         "passwords": {"root@pam": secrets.token_urlsafe(18)},
         "counts": {
             "vms_created": 0,
@@ -127,6 +126,14 @@ def _build_cluster() -> dict[str, Any]:
             "writes_by_audit_token": 0,
             "creates": {},
         },
+    }
+
+
+def _build_tokens() -> dict[str, Any]:
+    purposes = {"audit": "reads", "builder": "changes", "keys": "reads host keys"}
+    return {
+        f"{user}@pve!watchbill": {"value": make_uuid(), "comment": purpose, "privsep": 1, "expire": 0}
+        for user, purpose in purposes.items()
     }
 
 
