@@ -10,6 +10,7 @@ from aiohttp import web
 
 from deploy.lab.lifetime import end_with_parent, wait_for_end, write_ready_file
 from deploy.lab.proxmox.certificates import prepare_tls
+from deploy.lab.proxmox.hardware import Entries
 from deploy.lab.proxmox.record import Record
 from deploy.lab.proxmox.server import build_app, build_site
 
@@ -28,7 +29,7 @@ def read_arguments() -> argparse.Namespace:
 async def serve(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.data
     boot = arguments.pace if arguments.boot is None else arguments.boot
-    site = build_site(folder, pace=arguments.pace, boot_seconds=boot)
+    site = build_site(folder, Entries(boot), pace=arguments.pace)
     context, ca_file = prepare_tls(folder)
     runner = web.AppRunner(build_app(site, Record(folder)), access_log=None, shutdown_timeout=0.2)
     await runner.setup()

@@ -43,6 +43,17 @@ def read_file(config: dict[str, Any], host_key: str, path: str) -> dict[str, Any
     return {"content": files[path], "bytes-read": len(files[path])}
 
 
+def describe_os(kernel: str) -> dict[str, str]:
+    return {
+        "id": "debian",
+        "name": "Debian GNU/Linux",
+        "pretty-name": "Debian GNU/Linux 12 (bookworm)",
+        "version-id": "12",
+        "machine": "x86_64",
+        "kernel-release": kernel,
+    }
+
+
 def _list_addresses(ipconfig: str, mac: str) -> list[tuple[str, str, int]]:
     wanted = str(parse_options(ipconfig).get("ip", "")) if ipconfig else ""
     addresses: list[tuple[str, str, int]] = []
