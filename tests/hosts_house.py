@@ -1,8 +1,8 @@
 """A lab with real machines for the tests that need one: its Proxmox API, and the way into its LAN."""
 
+import base64
 import contextlib
 import importlib
-import io
 import json
 import subprocess
 import sys
@@ -106,14 +106,9 @@ class HostsLab:
     @contextlib.contextmanager
     def ssh(self, vmid: int, address: str, *, timeout_s: float = 15) -> Generator[paramiko.SSHClient]:
         """Log in by key, knowing the host key only from the guest agent."""
-        kind, key = self.host_key(vmid).split()[:2]
-        known = io.StringIO(f"{address} {kind} {key}\n")
+        key = public_key(self.host_key(vmid))
         with contextlib.closing(paramiko.SSHClient()) as client:
-            for line in known:
-                entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
-                assert entry is not None
-                assert entry.key is not None
-                client.get_host_keys().add(address, kind, entry.key)
+            client.get_host_keys().add(address, key.get_name(), key)
             client.set_missing_host_key_policy(paramiko.RejectPolicy())
             stream = connect(self.keeper, (address, 22), timeout_s)
             client.connect(
@@ -121,6 +116,13 @@ class HostsLab:
                 auth_timeout=timeout_s, allow_agent=False, look_for_keys=False,
             )  # fmt: skip
             yield client
+
+
+def public_key(line: str) -> paramiko.PKey:
+    """An ed25519 key as its file has it."""
+    kind, text = line.split()[:2]
+    assert kind == "ssh-ed25519"
+    return paramiko.Ed25519Key(data=base64.b64decode(text))
 
 
 def said(client: paramiko.SSHClient, command: str) -> str:
@@ -151,6 +153,7 @@ def until(look: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
 
 def start_lab(folder: Path, *extra: str) -> HostsLab:
     """May take minutes once: the machines' Debian is made and kept in the cache."""
+    folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     arguments = ["--data", str(folder / "data"), "--ready-file", str(ready), "--hosts", str(CACHE), "--pace", "0.02"]

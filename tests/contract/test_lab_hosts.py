@@ -45,7 +45,7 @@ def test_three_machines_are_what_their_configuration_says(lab: HostsLab) -> None
             assert said(client, "id -un; sudo id -un") == "ops\nroot"
             assert said(client, "systemctl is-system-running --wait") == "running"
             assert 9.5 < int(said(client, "df --output=size --block-size=1M / | tail -1")) / 1024 <= 10
-    ids = []
+    ids: list[str] = []
     for vmid, (_, address) in MACHINES.items():
         with lab.ssh(vmid, address) as client:
             ids.append(said(client, "cat /etc/machine-id"))
@@ -130,7 +130,7 @@ def test_reboot_and_power_off_from_inside(lab: HostsLab) -> None:
     with lab.ssh(103, "192.168.178.23") as client:
         started = said(client, "systemctl show --value --property=UserspaceTimestampMonotonic")
         client.exec_command("sudo systemctl reboot")
-        until(lambda: not client.get_transport().is_active() or _gone(lab), "the reboot", 20)
+        until(lambda: _gone(lab), "the reboot", 20)
     with lab.ssh(103, "192.168.178.23") as client:
         assert said(client, "systemctl show --value --property=UserspaceTimestampMonotonic") != started
         assert lab.status(103) == "running"
@@ -153,11 +153,8 @@ def test_limits_hold_where_cgroups_allow(lab: HostsLab) -> None:
     if "memory is not limited" in lab.control("logs?vmid=101")["console"]:
         pytest.skip("the memory controller cannot be used here")
     with lab.ssh(101, "192.168.178.21") as client:
-        eater = "python3 -c 'held = [bytearray(1 << 20) for _ in range(700)]'"
-        assert "Killed" in refused(
-            client, f"bash -c {eater!r}; exit 1" if "'" not in eater else f'bash -c "{eater}"; exit 1'
-        )
-        assert "Out of memory" not in said(client, "uptime")
+        eater = "python3 -c 'held = [bytearray(1 << 20) for _ in range(700)]'"  # of 512 MiB
+        assert said(client, f"{eater}; echo ended with $?").endswith("ended with 137")
     assert lab.machine(101).agent("ping").post() == {"result": {}}
 
 

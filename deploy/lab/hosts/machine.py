@@ -56,6 +56,7 @@ class Machine:
         """Return when the machine's init runs; HostError if it does not come to that, and then nothing is left."""
         if self.leader is not None:
             raise HostError("it is on already")
+        self._inside.require_open()
         self.plan = plan
         self._off.clear()
         try:

@@ -61,6 +61,10 @@ class Namespaces:
             await self._process.wait()
         self._process = None
 
+    def require_open(self) -> None:
+        if self._process is None or self._process.returncode is not None:
+            raise HostError("the lab's namespaces are gone with their first process; start the lab again")
+
     def path(self, inside: Path) -> Path:
         """Where this machine finds a file of the lab's mount namespace."""
         return Path(f"/proc/{self.pid}/root{inside}")
