@@ -27,23 +27,23 @@ class Cable:
     delay_s: float
     loss: float
     chance: Callable[[], float] = random.random
-    _waiting: list[tuple[float, int, int, bytes]] = field(default_factory=list)
+    waiting: list[tuple[float, int, int, bytes]] = field(default_factory=list)
     _serial: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def carry(self, end: int, frame: bytes, now: float) -> None:
         if self.chance() >= self.loss:
-            heapq.heappush(self._waiting, (now + self.delay_s, next(self._serial), 1 - end, frame))
+            heapq.heappush(self.waiting, (now + self.delay_s, next(self._serial), 1 - end, frame))
 
     def due(self, now: float) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
-        while self._waiting and self._waiting[0][0] <= now:
-            _, _, end, frame = heapq.heappop(self._waiting)
+        while self.waiting and self.waiting[0][0] <= now:
+            _, _, end, frame = heapq.heappop(self.waiting)
             found.append((end, frame))
         return found
 
     def pause(self, now: float) -> float:
         """Seconds until the next frame is due; a second when none waits."""
-        return max(0.0, self._waiting[0][0] - now) if self._waiting else 1.0
+        return max(0.0, self.waiting[0][0] - now) if self.waiting else 1.0
 
 
 def open_card(name: str) -> socket.socket:
