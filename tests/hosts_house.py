@@ -101,7 +101,7 @@ class HostsLab:
                 return str(self.machine(vmid).agent("file-read").get(file=KEY_FILE)["content"])
             return None
 
-        return str(until(read, f"the guest agent of {vmid}", 30))
+        return str(until(read, f"the guest agent of {vmid}", 120))
 
     @contextlib.contextmanager
     def ssh(self, vmid: int, address: str, *, timeout_s: float = 15) -> Generator[paramiko.SSHClient]:

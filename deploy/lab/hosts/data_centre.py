@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.lab.hosts import agent, disks
-from deploy.lab.hosts.cgroups import Hierarchy, find_own_hierarchies, remove_run
+from deploy.lab.hosts.cgroups import Hierarchy, find_own_hierarchies, read_memory, remove_run
 from deploy.lab.hosts.faults import Faults
 from deploy.lab.hosts.machine import Machine
 from deploy.lab.hosts.namespaces import HostError, Namespaces
@@ -94,6 +94,9 @@ class DataCentre:
                 journal = (await machine.run("journalctl", "--no-pager", f"--lines={LOG_LINES}")).out
         limits = "".join(f"lab: {line}\n" for line in machine.missing_limits)
         return {"console": limits + machine.read_console(LOG_LINES), "journal": journal}
+
+    def read_memory(self, vmid: int) -> int | None:
+        return read_memory(self.find(vmid).groups)
 
     def is_answering(self, vmid: int, machine: Entry) -> bool:
         del machine

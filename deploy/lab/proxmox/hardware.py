@@ -43,6 +43,10 @@ class Hardware(Protocol):
 
     async def read_logs(self, vmid: int) -> dict[str, str]: ...
 
+    def read_memory(self, vmid: int) -> int | None:
+        """Bytes that the running machine really uses; None where nobody knows."""
+        ...
+
     def is_answering(self, vmid: int, machine: Machine) -> bool:
         """Whether the guest agent inside answers."""
         ...
@@ -82,6 +86,9 @@ class Entries:
     async def read_logs(self, vmid: int) -> dict[str, str]:
         del vmid
         return {"console": "", "journal": ""}
+
+    def read_memory(self, vmid: int) -> int | None:
+        del vmid
 
     def is_answering(self, vmid: int, machine: Machine) -> bool:
         del vmid
