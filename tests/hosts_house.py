@@ -27,7 +27,13 @@ TEMPLATE = 9000
 KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 KEY = paramiko.ECDSAKey.generate()
 MISSING = find_missing()
-needs_hosts = pytest.mark.skipif(MISSING is not None, reason=f"real machines cannot run here: {MISSING}")
+# One worker for all of them, and time for the first to make the machines' Debian.
+real_machines = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("hosts"),
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(MISSING is not None, reason=f"real machines cannot run here: {MISSING}"),
+]
 
 
 @dataclass

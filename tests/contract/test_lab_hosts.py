@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts_house import KEY_FILE, PROXMOXER, HostsLab, hosts_lab, needs_hosts, refused, said, until
+from deploy.lab.bundle.images import Image, write_image
+from tests.hosts_house import CACHE, KEY_FILE, PROXMOXER, HostsLab, hosts_lab, real_machines, refused, said, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hosts"), needs_hosts]
+pytestmark = real_machines
 MACHINES = {101: ("cp1", "192.168.178.21"), 102: ("cp2", "192.168.178.22"), 103: ("cp3", "192.168.178.23")}
 
 
@@ -208,6 +209,25 @@ def test_machine_that_cannot_start_says_why_and_leaves_nothing(lab: HostsLab, sh
     assert lab.status(130) == "stopped"
     assert str(folder) not in Path(f"/proc/{lab.keeper}/mountinfo").read_text()
     assert lab.finish(lab.machine(130).delete()) == "OK"
+
+
+def test_containers_run_in_a_machine(lab: HostsLab, tmp_path: Path) -> None:
+    """containerd, runc and overlayfs with the rights that a machine has: what a cluster will stand on."""
+    root = next(path for path in (CACHE / "hosts").glob("base-*") if path.suffix != ".partial")
+    write_image(Image("lab.local/proof:1", {}, tools=("/usr/bin/cat",)), tmp_path / "proof.tar", root)
+    lab.host_key(101)
+    with lab.ssh(101, "192.168.178.21") as client:
+        with client.open_sftp() as files:
+            files.put(str(tmp_path / "proof.tar"), "proof.tar")
+        said(client, "sudo systemctl start containerd && sudo ctr images import proof.tar")
+        assert "0::/" in said(client, "sudo ctr run --rm lab.local/proof:1 c1 cat /proc/self/cgroup")
+        said(client, "sudo ctr run --rm --privileged lab.local/proof:1 c2 cat /proc/self/status")
+        assert (
+            said(client, "cat /proc/sys/vm/overcommit_memory /proc/sys/kernel/panic") == "1\n10"
+        )  # for a kubelet's eyes
+        assert "Read-only" in refused(client, "echo 1 | sudo tee /proc/sys/kernel/threads-max")  # this computer's own
+        refused(client, "sudo date --set=2000-01-01")
+    assert Path("/proc/sys/kernel/panic").read_text() != "10\n"
 
 
 def test_node_without_power_takes_its_machines_along(lab: HostsLab) -> None:

@@ -8,9 +8,9 @@ import paramiko
 import pytest
 
 from deploy.lab.hosts.namespaces import connect
-from tests.hosts_house import HostsLab, hosts_lab, needs_hosts, public_key, refused, said, until
+from tests.hosts_house import HostsLab, hosts_lab, public_key, real_machines, refused, said, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hosts"), needs_hosts]
+pytestmark = real_machines
 VMID, ADDRESS = 101, "192.168.178.21"
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.hosts.cgroups import PREFIX, find_own_hierarchies
-from tests.hosts_house import CACHE, HostsLab, hosts_lab, needs_hosts, said, start_lab, until
+from tests.hosts_house import CACHE, HostsLab, hosts_lab, real_machines, said, start_lab, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hosts"), needs_hosts]
+pytestmark = real_machines
 RUNS = CACHE / "hosts" / "runs"
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from deploy.lab.stack import PREFIX, Options, running
 from tests.e2e.test_demo_headless import play
-from tests.hosts_house import ROOT, needs_hosts, until
+from tests.hosts_house import ROOT, real_machines, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.xdist_group("hosts"), needs_hosts]
+pytestmark = [pytest.mark.e2e, *real_machines]
 OPENED = re.compile(r"Open (http://\S+)")
 FOLDER = re.compile(r"Logs: (\S+)")
 LOOK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).status)"
