@@ -157,6 +157,11 @@ def until(look: Callable[[], Any], what: str, limit_s: float = 30.0) -> Any:
     raise AssertionError(f"not within {limit_s:.0f} s: {what}")
 
 
+def holds(pid: int, path: Path) -> bool:
+    """Whether a process has the file open."""
+    return any(fd.resolve() == path.resolve() for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def start_lab(folder: Path, *extra: str) -> HostsLab:
     """May take minutes once: the machines' Debian is made and kept in the cache."""
     folder.mkdir(parents=True, exist_ok=True)

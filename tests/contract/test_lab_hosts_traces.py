@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.hosts.cgroups import PREFIX, find_own_hierarchies
-from tests.hosts_house import CACHE, HostsLab, hosts_lab, real_machines, said, start_lab, until
+from tests.hosts_house import CACHE, HostsLab, holds, hosts_lab, real_machines, said, start_lab, until
 
 pytestmark = real_machines
 RUNS = CACHE / "hosts" / "runs"
@@ -63,7 +63,7 @@ def links() -> set[str]:
 
 def footprint(lab: HostsLab, folder: Path) -> Footprint:
     """Of a lab in which something runs; fails if there is nothing to be seen, for then nothing could be missed."""
-    held = [path.stem for path in RUNS.glob("*.run") if _holds(lab.process.pid, path)]
+    held = [path.stem for path in RUNS.glob("*.run") if holds(lab.process.pid, path)]
     assert len(held) == 1
     own = {Path(f"/proc/{lab.keeper}/ns/{kind}").readlink() for kind in ("net", "pid")}
     for entry in Path("/proc").iterdir():
@@ -78,10 +78,6 @@ def footprint(lab: HostsLab, folder: Path) -> Footprint:
     kinds = {line.split()[0] for line in found.left()}
     assert kinds == {"mark", "loop", "cgroup", "process", "mount"}, kinds
     return found
-
-
-def _holds(pid: int, path: Path) -> bool:
-    return any(fd.resolve() == path.resolve() for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def busy_lab(lab: HostsLab) -> None:

@@ -76,9 +76,8 @@ def test_reads_memory_without_the_page_cache(tmp_path: Path) -> None:
 
 
 def test_removes_its_own_run_and_no_other(tmp_path: Path) -> None:
-    place = Hierarchy(frozenset({"pids"}), tmp_path, unified=False)
     for name in ("watchbill-lab-r1/101/payload/deep", "watchbill-lab-r1/102", "watchbill-lab-r2/101", "somebody"):
         (tmp_path / name).mkdir(parents=True)
-    remove_run("r1", [place])
+    remove_run("r1", [tmp_path])
     assert {path.name for path in tmp_path.iterdir()} == {"watchbill-lab-r2", "somebody"}
-    remove_run("r1", [place])  # nothing there: nothing happens
+    remove_run("r1", [tmp_path])  # nothing there: nothing happens

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from deploy.lab.hosts.runs import MARK, held, registered
-with registered(Path(sys.argv[1]), lambda _: None) as name, held(Path(sys.argv[2]) / MARK):
+with registered(Path(sys.argv[1]), [Path("/there")], lambda name, places: None) as name, held(Path(sys.argv[2]) / MARK):
     print(name, flush=True)
     time.sleep(100)
 """
@@ -35,10 +36,15 @@ def test_a_living_run_is_left_alone_and_a_killed_one_cleaned_once(
     tmp_path: Path, other: "subprocess.Popen[str]"
 ) -> None:
     assert other.stdout is not None
-    name = other.stdout.readline().strip()
+    dead = name = other.stdout.readline().strip()
     (tmp_path / "lab-foreign").mkdir()  # without the mark: nobody knows whose it is
     cleaned: list[str] = []
-    with registered(tmp_path / "runs", cleaned.append) as own:
+
+    def clean(name: str, places: Sequence[Path]) -> None:
+        assert places == [Path("/there") if name == dead else Path("/here")]
+        cleaned.append(name)
+
+    with registered(tmp_path / "runs", [Path("/here")], clean) as own:
         assert own != name
         assert cleaned == []
         assert remove_dead(tmp_path, "lab-") == []
@@ -46,7 +52,7 @@ def test_a_living_run_is_left_alone_and_a_killed_one_cleaned_once(
     other.kill()
     other.wait()
     other.stdout.close()
-    with registered(tmp_path / "runs", cleaned.append) as again:
+    with registered(tmp_path / "runs", [Path("/here")], clean) as again:
         assert cleaned == [own, name]
     assert cleaned == [own, name, again]
     assert remove_dead(tmp_path, "lab-") == [tmp_path / "lab-other"]

@@ -117,9 +117,9 @@ def remove_groups(folders: Sequence[Path], sleep: Callable[[float], None] = time
             sleep(0.05)
 
 
-def remove_run(run: str, places: Sequence[Hierarchy]) -> None:
-    """All machines' groups of one run of the lab, which is over."""
-    remove_groups([place.folder / f"{PREFIX}{run}" for place in places])
+def remove_run(run: str, places: Sequence[Path]) -> None:
+    """All machines' groups of one run of the lab, which is over; `places` are the folders that it made them in."""
+    remove_groups([place / f"{PREFIX}{run}" for place in places])
 
 
 def _remove_tree(top: Path) -> None:

@@ -139,7 +139,7 @@ async def powered(folder: Path, base: Path, runs: Path) -> AsyncGenerator[DataCe
     `folder` keeps the machines' disks, `base` is their common root, `runs` is where all labs of this machine register.
     """
     places = find_own_hierarchies()
-    with registered(runs, lambda name: remove_run(name, places)) as name:
+    with registered(runs, [place.folder for place in places], remove_run) as name:
         inside = Namespaces()
         await inside.open()
         centre = DataCentre(folder, base, inside, name, places)
