@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from deploy.lab.bundle.cache import Cache, UnobtainableError
 from deploy.lab.bundle.images import NETWORK_TOOLS, Image, write_image
+from deploy.lab.bundle.items import find_kubernetes
 from deploy.lab.bundle.kubernetes import describe_images, obtain_kubernetes
 from deploy.lab.bundle.programs import KUBERNETES, Obtained, list_programs, obtain_programs
 from deploy.lab.bundle.release import PINS_FILE
@@ -114,6 +116,18 @@ def test_nothing_reachable_and_no_go_says_what_to_install(cache: Cache) -> None:
         obtain_programs([program], cache, lambda _: None, "no-go-here")
     assert "no `no-go-here` on PATH" in str(caught.value)
     assert "Allow https://dl.k8s.io" in str(caught.value)
+
+
+def test_a_cluster_that_is_being_built_keeps_nobody_from_terraform(tmp_path: Path) -> None:
+    said: list[str] = []
+    write_script(tmp_path / "bin" / "terraform", """echo '{"terraform_version": "1.9.0"}'""")
+    with find_kubernetes(tmp_path / "cache").locked(said.append):
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.lab.bundle", "--want", "terraform", "--cache", str(tmp_path / "cache")],
+            env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+    assert "1.9.0" in done.stdout
+    assert "waiting" not in done.stdout
 
 
 def write_module(folder: Path) -> Path:

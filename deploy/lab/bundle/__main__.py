@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.lab.bundle.cache import Cache, UnobtainableError
-from deploy.lab.bundle.items import ITEMS, Bundle, obtain
+from deploy.lab.bundle.items import ITEMS, Bundle, find_kubernetes, obtain
 from deploy.lab.bundle.programs import Program, find_program, list_programs
 from deploy.lab.bundle.release import read_pins
 from deploy.lab.hosts.base import obtain_base
@@ -25,21 +26,23 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def list_lines(cache: Cache) -> Iterator[str]:
+def list_lines(folder: Path) -> Iterator[str]:
     """Every item, and below `kubernetes` every program and image: name, version, size, source."""
-    notes = cache.read_notes()
+    notes, cluster = Cache(folder.resolve()).read_notes(), find_kubernetes(folder)
     for name, text in ITEMS.items():
         version = read_pins(name)[0]
         facts = notes.get(name, {})
         if name != "kubernetes":  # a group, whose parts follow
-            yield _row(name, version, _size(facts.get("path")), facts.get("source", text))
+            installed = shutil.which("terraform") or shutil.which("tofu") if name == "terraform" else None
+            path, source = facts.get("path", installed), facts.get("source", f"{text}; on PATH: {installed}")
+            yield _row(name, version, _size(path), source if path else text)
             continue
         yield f"{name:34} {version:10} {'':>9}  {text}"
     for program in list_programs():
-        found = find_program(program, cache)
+        found = find_program(program, cluster)
         where = found.source if found else _origin(program)
         yield _row(f"  {program.name}", program.version, found.size if found else None, where)
-    for note, facts in sorted(notes.items()):
+    for note, facts in sorted(cluster.read_notes().items()):
         if note.startswith("image/"):
             name, _, tag = note.rpartition("/")[2].partition(":")
             yield _row(f"  image {name}", tag, _size(facts["path"]), facts["source"])
@@ -75,7 +78,7 @@ def describe(bundle: Bundle) -> dict[str, object]:
 def main() -> int:
     arguments = read_arguments()
     if arguments.list:
-        print("\n".join(list_lines(Cache(arguments.cache.resolve()))))
+        print("\n".join(list_lines(arguments.cache)))
         return 0
 
     def say(line: str) -> None:

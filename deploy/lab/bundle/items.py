@@ -38,15 +38,20 @@ def obtain(wanted: Iterable[str], cache: Path, say: Say = print, find_root: Call
         raise UnobtainableError(f"nothing here is called {', '.join(unknown)}: {', '.join(ITEMS)}")
     place = Cache(cache.resolve())
     with place.locked(say):
-        return Bundle(
-            terraform=obtain_terraform(place, say) if "terraform" in names else None,
-            provider=obtain_provider(place, say) if "provider" in names else None,
-            kubernetes=_obtain_kubernetes(place, say, find_root) if "kubernetes" in names else None,
-        )
+        terraform = obtain_terraform(place, say) if "terraform" in names else None
+        provider = obtain_provider(place, say) if "provider" in names else None
+    kubernetes = _obtain_kubernetes(find_kubernetes(cache), say, find_root) if "kubernetes" in names else None
+    return Bundle(terraform, provider, kubernetes)
+
+
+def find_kubernetes(cache: Path) -> Cache:
+    """A folder with a lock of its own: while a cluster is built for half an hour, others want their Terraform."""
+    return Cache(cache.resolve() / "kubernetes")
 
 
 def _obtain_kubernetes(cache: Cache, say: Say, find_root: Callable[[], Path] | None) -> Kubernetes:
     def nowhere() -> Path:
         raise UnobtainableError("images need the machines' Debian; see deploy/lab/hosts")
 
-    return obtain_kubernetes(list_programs(), cache, say, find_root or nowhere)
+    with cache.locked(say):
+        return obtain_kubernetes(list_programs(), cache, say, find_root or nowhere)

@@ -55,7 +55,7 @@ def describe_images(obtained: dict[str, Obtained]) -> list[Image]:
 
 def _obtain_image(image: Image, cache: Cache, say: Say, find_root: Callable[[], Path]) -> Path:
     """Made again when its program is another one."""
-    path = cache.folder / "kubernetes" / "images" / f"{image.name.replace('/', '_').replace(':', '_')}.tar"
+    path = cache.folder / "images" / f"{image.name.replace('/', '_').replace(':', '_')}.tar"
     made_of = " ".join(hash_file(program) for program in image.programs.values())
     note = f"image/{image.name}"
     known = cache.find(note, path)

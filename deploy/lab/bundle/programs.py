@@ -187,8 +187,8 @@ def _build(program: Program, cache: Cache, say: Say, title: str, go: str) -> str
 
 
 def _place(program: Program, cache: Cache) -> Path:
-    return cache.folder / "kubernetes" / "bin" / f"{program.name}-{program.version}" / program.name
+    return cache.folder / "bin" / f"{program.name}-{program.version}" / program.name
 
 
 def _note_name(program: Program) -> str:
-    return f"kubernetes/{program.name}"
+    return f"program/{program.name}"

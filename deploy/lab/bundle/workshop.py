@@ -94,8 +94,10 @@ def build(workshop: Workshop, package: str, flags: str, folder: Path, go: str = 
 
 def run_go(command: list[str], folder: Path, limit_s: float) -> str:
     try:
+        # Ends with this process, where the system has a way to say so.
+        bound = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
         done = subprocess.run(
-            [*SETTINGS, *command],
+            [*bound, *SETTINGS, *command],
             cwd=folder,
             capture_output=True,
             text=True,
