@@ -72,7 +72,7 @@ class DataCentre:
 
     async def destroy(self, vmid: int) -> None:
         async with self._lock(vmid):
-            await self._faults.forget(vmid)
+            await self._faults.drop(vmid)
             await self.find(vmid).cut()
             del self._machines[vmid]
             await asyncio.to_thread(disks.remove, self._folder / str(vmid))

@@ -12,6 +12,8 @@ from deploy.lab.hosts.namespaces import HostError, Namespaces, run
 MAKE = ("mkfs.ext4", "-F", "-q", "-m", "0", "-O", "^has_journal", "-i", "65536", "-E", "lazy_itable_init=1,nodiscard")
 # On an overlay, another overlay and etcd's files cannot be: these folders are on the disk itself.
 DIRECT = ("var/lib/containerd", "var/lib/kubelet", "var/lib/etcd", "var/log/pods")
+# Room that the machine cannot use: an overlay on a full disk would be read-only, but full disks do boot.
+RESERVE, RESERVE_BYTES = ".lab-reserve", 4 * 1024**2
 FREE_S = 20.0
 
 
@@ -36,6 +38,7 @@ class Disk:
         try:
             await self._inside.run_all([
                 ("mount", "-o", "loop,noinit_itable", str(self.image), str(self.mounted)),
+                ("rm", "-f", str(self.mounted / RESERVE)),
                 ("mkdir", "-p", f"{self.mounted}/upper", f"{self.mounted}/work", *direct),
                 ("chmod", "755", f"{self.mounted}/upper"),
                 ("mount", "-t", "overlay", "overlay", "-o", lower, str(self.root)),
@@ -43,6 +46,10 @@ class Disk:
         except HostError as error:
             await self.detach()
             raise HostError(f"the disk cannot be mounted: {error}") from error
+
+    async def keep_room(self) -> None:
+        """Before the machine runs: take the reserve again that `attach` gave free."""
+        await run(self._inside.enter("fallocate", "--length", str(RESERVE_BYTES), str(self.mounted / RESERVE)))
 
     def binds(self) -> list[str]:
         return [f"--bind={self.mounted / 'direct' / name}:/{name}" for name in DIRECT]

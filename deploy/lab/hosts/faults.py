@@ -25,7 +25,7 @@ for file in held:
 print("ready", flush=True)
 time.sleep(1e9)
 """
-READY_S = 10.0
+READY_S = 30.0
 
 
 class Faults:
@@ -55,7 +55,7 @@ class Faults:
                 raise ValueError(f"no fault of kind {other!r} in a machine")
 
     async def heal(self) -> None:
-        """End everything that can be ended; a changed host key stays, as it would."""
+        """End everything that can be ended; a changed host key stays, as it would. Machines that are off keep theirs."""
         for vmid, machine in list(self._struck.items()):
             if machine.leader is None:
                 continue
@@ -64,12 +64,18 @@ class Faults:
             await self._hold_locks(machine, locked=False)
             for path in list(self._away.get(vmid, set())):
                 await self._take_away(machine, path, missing=False)
-        self._struck.clear()
+            del self._struck[vmid]
 
     async def forget(self, vmid: int) -> None:
         """The machine loses its power: its cables' processes end, its locks are gone with its processes."""
         await _end(self._cables.pop(vmid, []))
         await _end([self._locks.pop(vmid)] if vmid in self._locks else [])
+
+    async def drop(self, vmid: int) -> None:
+        """The machine and its disk are gone for good."""
+        await self.forget(vmid)
+        self._struck.pop(vmid, None)
+        self._away.pop(vmid, None)
 
     # Network --------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,9 @@ from deploy.lab.hosts.disks import Disk
 from deploy.lab.hosts.namespaces import Done, HostError, Namespaces, children_of, name_of, run
 from deploy.lab.hosts.plan import Plan
 
-BOOT_S = 20.0
+BOOT_S = 60.0
 LOOK_S = 0.02
 REBOOT = 133  # what systemd-nspawn ends with when the system inside wants to be started again
-POWER_OFF = signal.SIGRTMIN + 4  # systemd's own signal for poweroff.target
 # Nobody in a machine may set this computer's clock, load modules into its kernel or reach its devices' memory.
 KEPT_BACK = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO"
 
@@ -62,6 +61,7 @@ class Machine:
         try:
             await self.disk.attach(plan.disk)
             await self._inside.run("chroot", str(self.disk.root), "sh", "-eu", "-s", given=render_script(plan))
+            await self.disk.keep_room()
             await self._inside.run_all(self._network_commands(plan))
             await self._boot(plan)
         except HostError:
@@ -87,7 +87,7 @@ class Machine:
             return
         self._asked_off = True
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.leader, POWER_OFF)
+            os.kill(self.leader, signal.SIGRTMIN + 4)  # systemd's own signal for poweroff.target
         try:
             await asyncio.wait_for(self._off.wait(), timeout_s)
         except TimeoutError:

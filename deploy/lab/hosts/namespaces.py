@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 CLONE_NEWNET = 0x40000000
-OPEN_S = 20.0
+OPEN_S = 60.0
 COMMAND_S = 60.0
 
 
