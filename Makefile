@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 WORKERS ?= 2
+LAB ?= api
 
 .PHONY: help setup demo demo-headless test check bench clean format
 
@@ -12,11 +13,11 @@ help: ## this list
 setup: ## bring uv, the Python environment, Terraform and the scanner, into this folder only
 	@sh deploy/setup.sh
 
-demo: setup ## the lab on this machine: open the page it prints, write the mission, approve it; Ctrl-C ends everything
-	@$(PY) -m bot demo $(ARGS)
+demo: setup ## the lab on this machine: open the page it prints, write the mission, approve it; LAB=hosts: real machines (root)
+	@$(PY) -m bot demo --reach $(LAB) $(ARGS)
 
 demo-headless: setup ## the same mission played by itself; prints the thread, then one line of JSON
-	@$(PY) -m bot demo --headless $(ARGS)
+	@$(PY) -m bot demo --headless --reach $(LAB) $(ARGS)
 
 test: setup ## every test, slow ones too
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)

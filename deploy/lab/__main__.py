@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.lab.bundle.cache import UnobtainableError
 from deploy.lab.headless import play
-from deploy.lab.stack import MODELS, SCENARIOS, Lab, LabError, Options, running
+from deploy.lab.stack import MODELS, REACHES, SCENARIOS, Lab, LabError, Options, running
 
 MISSION = (
     "@Architect Please create three VMs for control planes, spread over both nodes, with fixed addresses "
@@ -25,6 +25,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--headless", action="store_true", help="play requester and approver, print the thread and one JSON line"
     )
+    parser.add_argument("--reach", choices=REACHES, default="api", help="api: machines are entries; hosts: real ones")
     parser.add_argument("--port", type=int, default=8765, help="of the page; 0: any free one (default 8765)")
     names = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
     parser.add_argument("--scenario", choices=names, default="three-vms", help="what the lab's model plays")
@@ -39,10 +40,12 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = read_arguments(sys.argv[1:] if arguments is None else arguments)
     port = 0 if given.headless else given.port
-    options = Options(given.cache, given.scenario, given.provider, port, keep=given.keep)
+    options = Options(given.cache, given.reach, given.scenario, given.provider, port, keep=given.keep)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
+    if given.reach != "api":
+        print(HOSTS.format(cache=given.cache), flush=True)
     try:
         with running(options, lambda line: print(line, flush=True)) as lab:
             print("lab: the program", flush=True)
@@ -53,13 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
                 {"title": "Three VMs for control planes", "text": MISSION},
                 {"title": "The whole cluster (ends partial here)", "text": WHOLE},
             ])  # fmt: skip
-            print(WELCOME.format(url=lab.url, folder=lab.folder), flush=True)
+            print(WELCOME.format(url=lab.url, folder=lab.folder, way=describe_way(lab)), flush=True)
             watch_program(lab, ended)
             print("\nlab: ending everything", flush=True)
     except (LabError, UnobtainableError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def describe_way(lab: Lab) -> str:
+    """How a person gets into the machines, which are in a network that this computer does not see."""
+    if not lab.keeper:
+        return ""
+    enter = f"{sys.executable} -m deploy.lab.hosts.enter {lab.keeper} --"
+    return f"  The machines' LAN: {enter} ping -c 1 192.168.178.21   (any program in place of ping; ssh, bash)\n\n"
 
 
 def watch_program(lab: Lab, ended: threading.Event) -> None:
@@ -69,6 +80,10 @@ def watch_program(lab: Lab, ended: threading.Event) -> None:
             raise LabError(f"the program ended by itself; its log is {lab.folder / 'program.log'}")
 
 
+HOSTS = """lab: real machines (LAB=hosts). Installs nothing outside of this folder.
+lab: makes once, in {cache}: Debian 12 by debootstrap, about 650 MB, 2 to 4 minutes
+lab: starts: network, mount and process namespaces of its own, and in them one systemd-nspawn machine for every VM that
+lab: runs in its Proxmox VE; this computer's network is not touched, and all of it goes when the lab ends"""
 WELCOME = """
   Open {url}
 
@@ -77,7 +92,7 @@ WELCOME = """
   2. When the approval card comes, press Deny… as bo with a reason ("2 GiB is enough"), and see the Builder change course.
   3. Press Approve as ana (you asked for it, so you may not), then as bo. /cluster-status shows the machines.
 
-  Logs: {folder} until the end (--keep FOLDER keeps them)   Ctrl-C ends everything.
+{way}  Logs: {folder} until the end (--keep FOLDER keeps them)   Ctrl-C ends everything.
 """
 
 if __name__ == "__main__":

@@ -18,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from deploy.lab.bundle.items import obtain
+from deploy.lab.hosts.base import obtain_base
+from deploy.lab.hosts.namespaces import HostError
+from deploy.lab.hosts.needs import find_missing
+from deploy.lab.hosts.runs import MARK, held, remove_dead
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 END_S = 40.0
 THOUGHT_CANARY = "zq-thought-canary-7f1e"
 SCENARIOS = ROOT / "deploy" / "lab" / "model" / "scenarios"
+REACHES = ("api", "hosts")
+PREFIX = "watchbill-lab-"
 TIED = (sys.executable, "-m", "deploy.lab.lifetime")
 MODELS = {"openai": "openai:gpt-6.1-terra", "anthropic": "anthropic:claude-sonnet-5-5"}
 
@@ -39,6 +45,7 @@ class Options:
     """What a run of the lab can choose."""
 
     cache: Path = ROOT / ".cache" / "lab"
+    reach: str = "api"  # how far it is real, DESIGN 6.8: "api" has machines that are entries, "hosts" real ones
     scenario: str = "three-vms"
     provider: str = "openai"
     port: int = 0
@@ -60,6 +67,11 @@ class Lab:
     proxmox: dict[str, Any]
     processes: dict[str, subprocess.Popen[bytes]]
     secrets: list[str]
+
+    @property
+    def keeper(self) -> int | None:
+        """The first process of the real machines' namespaces; None where machines are entries."""
+        return self.proxmox.get("keeper")
 
     @property
     def url(self) -> str:
@@ -86,9 +98,13 @@ class Lab:
         """
         ready = self.folder / f"{name}.ready"
         ready.unlink(missing_ok=True)
+        inside = [sys.executable, "-m", "deploy.lab.hosts.enter", str(self.keeper), "--"] if self.keeper else []
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*(TIED if tied else ()), sys.executable, "-m", module, *(arguments or ("run",)), "--ready-file", str(ready)],
+                [
+                    *(TIED if tied else ()), *inside, sys.executable, "-m", module, *(arguments or ("run",)),
+                    "--ready-file", str(ready),
+                ],
                 cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.processes[name] = process
@@ -114,24 +130,54 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
     _check_port(options.port)
     say("lab: binaries")
     bundle = obtain({"terraform", "provider"}, options.cache, say)
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="watchbill-lab-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o711)  # what the program runs with fewer rights has to pass through
-    lab = Lab(folder, {}, {}, {}, {}, {}, [])
+    hosts = _prepare_hosts(options, say) if options.reach != "api" else ()
+    with _folder(options) as folder:
+        lab = Lab(folder, {}, {}, {}, {}, {}, [])
+        try:
+            say("lab: Proxmox VE, Slack and a model on loopback")
+            lab.proxmox = _start(lab, "proxmox", *hosts, *options.proxmox_arguments)
+            inside = ("--also-in", str(lab.keeper)) if lab.keeper else ()
+            lab.slack = _start(lab, "slack", "--port", str(options.port), *inside, *options.slack_arguments)
+            scenario = SCENARIOS / f"{options.scenario}.yaml"
+            lab.model = _start(lab, "model", "--scenario", str(scenario), *inside)
+            _plant(lab)
+            lab.environment = _environment(lab, options, bundle)
+            yield lab
+        finally:
+            for name in reversed(list(lab.processes)):
+                lab.end(name)
+
+
+def _prepare_hosts(options: Options, say: Say) -> tuple[str, ...]:
+    """What real machines need, and the words that make the Proxmox server start them."""
+    missing = find_missing()
+    if missing:
+        raise LabError(missing)
     try:
-        say("lab: Slack, a model and Proxmox VE on loopback")
-        lab.slack = _start(lab, "slack", "--port", str(options.port), *options.slack_arguments)
-        scenario = SCENARIOS / f"{options.scenario}.yaml"
-        lab.model = _start(lab, "model", "--scenario", str(scenario))
-        lab.proxmox = _start(lab, "proxmox", *options.proxmox_arguments)
-        _plant(lab)
-        lab.environment = _environment(lab, options, bundle)
-        yield lab
+        obtain_base(options.cache, say)
+    except HostError as error:
+        raise LabError(str(error)) from error
+    return ("--hosts", str(options.cache))
+
+
+@contextlib.contextmanager
+def _folder(options: Options) -> Iterator[Path]:
+    """The run's folder. A temporary one goes at the end, and with it those that killed labs left."""
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        options.keep.chmod(0o711)  # what the program runs with fewer rights has to pass through
+        yield options.keep
+        return
+    disks = Path("/var/tmp")  # noqa: S108 - machines' disks belong on a disk, and /tmp may be memory
+    parent = disks if options.reach != "api" and disks.is_dir() else Path(tempfile.gettempdir())
+    remove_dead(parent, PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    folder.chmod(0o711)
+    try:
+        with held(folder / MARK):
+            yield folder
     finally:
-        for name in reversed(list(lab.processes)):
-            lab.end(name)
-        if options.keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_port(port: int) -> None:

@@ -15,7 +15,7 @@ from bot import log as logs
 from tests.bench.figures import Report
 from tests.bench.processes import ROOT
 
-BENCHES = ("ack", "first_call", "turn", "gate", "redact", "start", "guards", "replay", "classify")
+BENCHES = ("ack", "first_call", "turn", "gate", "redact", "start", "guards", "replay", "classify", "hosts")
 LOG_FILE = ROOT / ".cache" / "bench.log"
 Run = Callable[..., Awaitable[Report]]
 

@@ -259,7 +259,12 @@ def test_an_unknown_item_is_named(tmp_path: Path) -> None:
 def test_the_command_lists_and_refuses(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "deploy.lab.bundle"]
     listed = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["terraform", "provider"]
+    assert [line.split()[0] for line in listed.stdout.splitlines()][:4] == [
+        "terraform",
+        "provider",
+        "kubernetes",
+        "kubeadm",
+    ]
     refused = subprocess.run(
         [*command, "--want", "kubeadm", "--cache", str(tmp_path)], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Release archives over HTTPS: fetched, checked against the pin or the release's own list, one file taken out."""
+"""Releases over HTTPS: fetched, checked against the pin or the release's own list, one file taken out."""
 
 import hashlib
 import http.client
@@ -6,11 +6,12 @@ import io
 import json
 import platform
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from deploy.lab.bundle.cache import UnobtainableError
 
@@ -45,6 +46,11 @@ def read_pins(name: str, file: Path = PINS_FILE) -> tuple[str, dict[str, str | N
     return pins["version"], pins["sha256"]
 
 
+def read_module_sum(name: str, file: Path = PINS_FILE) -> str:
+    """Go's own checksum of a module's source, "h1:…"."""
+    return str(json.loads(file.read_text())[name]["module"])
+
+
 def name_platform() -> str:
     """This machine in Go's words, e.g. linux_amd64."""
     machine = platform.machine().lower()
@@ -68,9 +74,14 @@ def fetch_release(release: Release) -> Fetched:
 
 
 def _read_sum(release: Release) -> str:
-    for line in _get(f"{release.base}/{release.sums}").decode("ascii", "replace").splitlines():
+    lines = _get(f"{release.base}/{release.sums}").decode("ascii", "replace").splitlines()
+    for line in lines:
         digest, _, name = line.partition(" ")
-        if name.strip().lstrip("*") == release.archive and len(digest) == 64:
+        named = name.strip().lstrip("*").removeprefix("./")
+        alone = (
+            len(lines) == 1 and not named and release.sums.startswith(release.archive)
+        )  # a file of its own per archive
+        if (named == release.archive or alone) and len(digest) == 64:
             return digest.lower()
     raise ChecksumError(f"{release.sums} does not list {release.archive}")
 
@@ -91,6 +102,17 @@ def _get(url: str) -> bytes:
 
 
 def _take_member(packed: bytes, release: Release) -> bytes:
+    """From a zip or a tar; what is neither is the wanted file itself."""
+    if release.archive.endswith((".tar.gz", ".tgz")):
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            for entry in archive:
+                if entry.isfile() and PurePosixPath(entry.name).name == release.member:
+                    found = archive.extractfile(entry)
+                    assert found is not None
+                    return found.read()
+        raise ChecksumError(f"{release.archive} holds no {release.member}")
+    if not release.archive.endswith(".zip"):
+        return packed
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         for name in archive.namelist():
             if name.startswith(release.member) and "/" not in name:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from deploy.lab.listening import listen
 from deploy.lab.model.anthropic_wire import AnthropicWire
 from deploy.lab.model.conversation import Answer, Conversation
 from deploy.lab.model.faults import ANSWER, STRAY_THOUGHT, Fault, FaultError, FaultQueue, spoil
@@ -183,14 +184,12 @@ class Lab:
 
 
 @asynccontextmanager
-async def serving(lab: Lab, port: int = 0) -> AsyncGenerator[str]:
+async def serving(lab: Lab, port: int = 0, also_in: int | None = None) -> AsyncGenerator[str]:
     """The server on a loopback port for as long as the context lasts; yields its URL."""
     runner = web.AppRunner(lab.application(), handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{await listen(runner, port, also_in)}"
     finally:
         await runner.cleanup()
 

@@ -1,15 +1,25 @@
-"""python -m deploy.lab.proxmox --port 0 --data DIR --ready-file FILE."""
+"""python -m deploy.lab.proxmox --port 0 --data DIR --ready-file FILE [--hosts CACHE]."""
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
+import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from aiohttp import web
 
+from deploy.lab.bundle.cache import UnobtainableError
+from deploy.lab.hosts.base import obtain_base
+from deploy.lab.hosts.data_centre import DataCentre, powered
+from deploy.lab.hosts.namespaces import HostError
+from deploy.lab.hosts.needs import find_missing
 from deploy.lab.lifetime import end_with_parent, wait_for_end, write_ready_file
+from deploy.lab.listening import listen
 from deploy.lab.proxmox.certificates import prepare_tls
+from deploy.lab.proxmox.hardware import Entries, Hardware
 from deploy.lab.proxmox.record import Record
 from deploy.lab.proxmox.server import build_app, build_site
 
@@ -21,28 +31,43 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--ready-file", type=Path, help="written when the server listens")
     parser.add_argument("--pace", type=float, default=0.3, help="seconds that a task takes")
     parser.add_argument("--boot", type=float, help="seconds from start to a running guest agent; default: the pace")
+    parser.add_argument("--hosts", type=Path, metavar="CACHE", help="real machines; their Debian is made and kept here")
     parser.add_argument("--log-level", default="warning")
     return parser.parse_args()
 
 
+@contextlib.asynccontextmanager
+async def choose_hardware(arguments: argparse.Namespace) -> AsyncGenerator[Hardware]:
+    if arguments.hosts is None:
+        yield Entries(arguments.pace if arguments.boot is None else arguments.boot)
+        return
+    missing = find_missing()
+    if missing:
+        raise HostError(missing)
+    base = obtain_base(arguments.hosts, lambda line: print(line, flush=True))
+    async with powered(arguments.data / "machines", base, arguments.hosts / "hosts" / "runs") as centre:
+        yield centre
+
+
 async def serve(arguments: argparse.Namespace) -> None:
-    folder: Path = arguments.data
-    boot = arguments.pace if arguments.boot is None else arguments.boot
-    site = build_site(folder, pace=arguments.pace, boot_seconds=boot)
-    context, ca_file = prepare_tls(folder)
-    runner = web.AppRunner(build_app(site, Record(folder)), access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    try:
-        listener = web.TCPSite(runner, "127.0.0.1", arguments.port, ssl_context=context)
-        await listener.start()
-        host, port = runner.addresses[0][:2]
-        url = f"https://{host}:{port}"
-        if arguments.ready_file:
-            write_ready_file(arguments.ready_file, describe(url, ca_file, site.world.state["tokens"]))
-        print(f"lab proxmox: {url}", flush=True)
-        await wait_for_end()
-    finally:
-        await runner.cleanup()
+    context, ca_file = prepare_tls(arguments.data)
+    async with choose_hardware(arguments) as hardware:
+        site = build_site(arguments.data, hardware, pace=arguments.pace)
+        keeper = hardware.keeper if isinstance(hardware, DataCentre) else None
+        if isinstance(hardware, DataCentre):
+            hardware.went_off = site.power.note_power_off
+        await site.power.recover()
+        runner = web.AppRunner(build_app(site, Record(arguments.data)), access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        try:
+            url = f"https://127.0.0.1:{await listen(runner, arguments.port, keeper, context)}"
+            if arguments.ready_file:
+                facts = describe(url, ca_file, site.world.state["tokens"])
+                write_ready_file(arguments.ready_file, facts | ({"keeper": keeper} if keeper else {}))
+            print(f"lab proxmox: {url}", flush=True)
+            await wait_for_end()
+        finally:
+            await runner.cleanup()
 
 
 def describe(url: str, ca_file: Path, tokens: dict[str, dict[str, str]]) -> dict[str, object]:
@@ -59,13 +84,18 @@ def describe(url: str, ca_file: Path, tokens: dict[str, dict[str, str]]) -> dict
     }
 
 
-def main() -> None:
+def main() -> int:
     end_with_parent()
     arguments = read_arguments()
     arguments.data.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=arguments.log_level.upper())
-    asyncio.run(serve(arguments))
+    try:
+        asyncio.run(serve(arguments))
+    except (HostError, UnobtainableError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,8 @@ from deploy.lab.proxmox.record import Record
 from deploy.lab.proxmox.site import Site
 from deploy.lab.proxmox.world import make_machine
 
+MACHINE_FAULTS = frozenset({"power_off", "network", "disk_full", "missing_binary", "host_key", "apt_lock"})
+
 
 class Control:
     def __init__(self, site: Site, record: Record) -> None:
@@ -24,6 +26,7 @@ class Control:
             web.get("/lab/state", self.show_state),
             web.get("/lab/record", self.show_record),
             web.get("/lab/report", self.show_report),
+            web.get("/lab/logs", self.show_logs),
             web.post("/lab/fault", self.arrange_fault),
             web.post("/lab/out_of_band", self.meddle),
             web.post("/lab/canaries", self.plant_canaries),
@@ -46,6 +49,13 @@ class Control:
         counts = {"refused_creates": 0, **self._site.world.counts}
         return web.json_response(counts | {"secrets_seen": self._record.secrets_seen, "calls": len(self._record.calls)})
 
+    async def show_logs(self, request: web.Request) -> web.Response:
+        """A machine's console and journal, newest last."""
+        vmid = request.query.get("vmid", "")
+        if vmid not in self._site.world.machines:
+            return web.json_response({"ok": False, "error": f"there is no machine {vmid!r}"}, status=400)
+        return web.json_response(await self._site.hardware.read_logs(int(vmid)))
+
     async def plant_canaries(self, request: web.Request) -> web.Response:
         wanted = await request.json()
         self._record.plant([str(secret) for secret in wanted.get("secrets", [])])
@@ -58,15 +68,18 @@ class Control:
             case "quorum":
                 world.state["quorate"] = not wanted.get("lost", True)
             case "lock":
-                return self._answer(self._lock, wanted)
+                return await self._answer(self._lock, wanted)
             case "node":
-                return self._answer(self._switch_node, wanted)
+                return await self._answer(self._switch_node, wanted)
+            case kind if kind in MACHINE_FAULTS:
+                return await self._answer(self._strike, wanted)
             case _:
                 try:
                     self._site.faults.arrange(wanted)
                 except (UnknownFaultError, KeyError, ValueError) as wrong:
                     return web.json_response({"ok": False, "error": str(wrong)}, status=400)
                 if wanted.get("kind") == "clear":
+                    await self._site.hardware.heal()
                     world.state["quorate"] = True
                     for node in world.nodes.values():
                         node["online"] = True
@@ -74,11 +87,11 @@ class Control:
         return web.json_response({"ok": True})
 
     async def meddle(self, request: web.Request) -> web.Response:
-        return self._answer(self._meddle, await request.json())
+        return await self._answer(self._meddle, await request.json())
 
-    def _answer(self, act: Any, wanted: dict[str, Any]) -> web.Response:
+    async def _answer(self, act: Any, wanted: dict[str, Any]) -> web.Response:
         try:
-            act(wanted)
+            await act(wanted)
         except Refused as refused:
             return web.json_response({"ok": False, "error": refused.reason}, status=400)
         except (KeyError, ValueError) as missing:
@@ -86,7 +99,7 @@ class Control:
         self._site.world.save()
         return web.json_response({"ok": True})
 
-    def _lock(self, wanted: dict[str, Any]) -> None:
+    async def _lock(self, wanted: dict[str, Any]) -> None:
         config = self._site.world.machines[str(wanted["vmid"])]["config"]
         lock = wanted.get("lock", "backup")
         if lock:
@@ -94,11 +107,25 @@ class Control:
         else:
             config.pop("lock", None)
 
-    def _switch_node(self, wanted: dict[str, Any]) -> None:
+    async def _switch_node(self, wanted: dict[str, Any]) -> None:
         node = self._site.world.nodes[wanted["node"]]
         node["online"] = bool(wanted.get("online", False))
+        if not node["online"]:
+            await self._site.power.cut_node(wanted["node"])
 
-    def _meddle(self, wanted: dict[str, Any]) -> None:
+    async def _strike(self, wanted: dict[str, Any]) -> None:
+        """Faults inside one real machine; losing its power also ends its entry's being "running"."""
+        machine = self._site.world.machines.get(str(wanted["vmid"]))
+        if machine is None:
+            raise ValueError(f"there is no machine {wanted['vmid']}")
+        if wanted["kind"] == "power_off":
+            await self._site.power.stop(machine["node"], int(wanted["vmid"]))
+            return
+        if machine["status"] != "running":
+            raise ValueError(f"machine {wanted['vmid']} is not running")
+        await self._site.hardware.strike(wanted)
+
+    async def _meddle(self, wanted: dict[str, Any]) -> None:
         machines, vmid = self._site.machines, int(wanted["vmid"])
         if wanted["action"] == "create":
             machines.require_unused(vmid)
@@ -108,11 +135,11 @@ class Control:
         node = self._site.world.machines[str(vmid)]["node"]
         match wanted["action"]:
             case "delete":
-                machines.remove(vmid)
+                await self._site.power.forget(vmid)
             case "start":
-                machines.start(node, vmid)
+                await self._site.power.start(node, vmid)
             case "stop":
-                machines.stop(node, vmid)
+                await self._site.power.stop(node, vmid)
             case "migrate":
                 machines.migrate(node, vmid, wanted["node"], None)
             case "config":

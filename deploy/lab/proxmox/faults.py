@@ -75,7 +75,8 @@ class Faults:
                 self.clear()
             case other:
                 raise UnknownFaultError(
-                    f"no fault of kind {other!r}: http, task_fails, slow_tasks, storage_full, quorum, lock, node, clear"
+                    f"no fault of kind {other!r}: http, task_fails, slow_tasks, storage_full, quorum, lock, node, clear; in real "
+                    "machines power_off, network, disk_full, missing_binary, host_key, apt_lock"
                 )
 
     def take_http(self, method: str, path: str) -> HttpFault | None:

@@ -43,14 +43,29 @@ def read_file(config: dict[str, Any], host_key: str, path: str) -> dict[str, Any
     return {"content": files[path], "bytes-read": len(files[path])}
 
 
+def describe_os(kernel: str) -> dict[str, str]:
+    return {
+        "id": "debian",
+        "name": "Debian GNU/Linux",
+        "pretty-name": "Debian GNU/Linux 12 (bookworm)",
+        "version-id": "12",
+        "machine": "x86_64",
+        "kernel-release": kernel,
+    }
+
+
+def choose_address(wanted: str, mac: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+    """The fixed address, or what the LAN's DHCP server gives: there is none, so one per MAC from the LAN's upper half."""
+    if wanted == "dhcp":
+        return ipaddress.IPv4Interface(f"192.168.178.{128 + int(mac[-2:], 16) % 100}/24")
+    return ipaddress.ip_interface(wanted) if wanted else None
+
+
 def _list_addresses(ipconfig: str, mac: str) -> list[tuple[str, str, int]]:
     wanted = str(parse_options(ipconfig).get("ip", "")) if ipconfig else ""
+    interface = choose_address(wanted, mac)
     addresses: list[tuple[str, str, int]] = []
-    if wanted == "dhcp":
-        # No DHCP server here: one address per MAC from the upper half of the LAN.
-        addresses.append(("ipv4", f"192.168.178.{128 + int(mac[-2:], 16) % 100}", 24))
-    elif wanted:
-        interface = ipaddress.ip_interface(wanted)
+    if interface is not None:
         addresses.append((f"ipv{interface.version}", str(interface.ip), interface.network.prefixlen))
     addresses.append(("ipv6", _link_local(mac), 64))
     return addresses

@@ -46,9 +46,9 @@ def describe_node(site: Site, name: str) -> dict[str, Any]:
 
 def describe_machine(site: Site, vmid: int, machine: Machine) -> dict[str, Any]:
     """A machine as lists and status/current show it."""
-    del site
     config = machine["config"]
     running = machine["status"] == "running"
+    used = site.hardware.read_memory(vmid) if running else 0
     options = parse_options(str(config.get("memory", "512")))
     memory = options.get("", options.get("current", "512"))
     disks = [
@@ -62,7 +62,7 @@ def describe_machine(site: Site, vmid: int, machine: Machine) -> dict[str, Any]:
         "cpus": int(config.get("cores", 1)) * int(config.get("sockets", 1)),
         "cpu": 0.01 if running else 0,
         "maxmem": int(memory) * 1024**2,
-        "mem": int(memory) * 1024**2 // 3 if running else 0,
+        "mem": int(memory) * 1024**2 // 3 if used is None else used,
         "maxdisk": max([parse_size(disk["size"]) for disk in disks if "size" in disk], default=0),
         "disk": 0,
         "diskread": 0,
@@ -82,8 +82,8 @@ def describe_machine(site: Site, vmid: int, machine: Machine) -> dict[str, Any]:
 
 
 def _memory_in_use(site: Site, node: str) -> int:
-    machines = [machine for machine in site.world.machines.values() if machine["node"] == node]
-    return sum(describe_machine(site, 0, machine)["mem"] for machine in machines)
+    machines = [(int(vmid), machine) for vmid, machine in site.world.machines.items() if machine["node"] == node]
+    return sum(describe_machine(site, vmid, machine)["mem"] for vmid, machine in machines)
 
 
 @ROUTES.on("GET", "/nodes")

@@ -1,16 +1,17 @@
 """Calls about machines: the list, their configuration, clone, power, disks and delete."""
 
+import functools
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from deploy.lab.proxmox.answers import failed, wrong_parameters
 from deploy.lab.proxmox.machines import compute_digest, read_id, read_list, require_digest, require_unlocked
 from deploy.lab.proxmox.node_calls import describe_machine, require_node
 from deploy.lab.proxmox.options import DISK_KEY, check_parameters, parse_options, parse_size
+from deploy.lab.proxmox.power import SHUTDOWN_SECONDS
 from deploy.lab.proxmox.site import Call, Routes, Site
-from deploy.lab.proxmox.tasks import Order
+from deploy.lab.proxmox.tasks import Order, Work
 from deploy.lab.proxmox.world import Machine
 
 ROUTES = Routes()
@@ -115,13 +116,13 @@ def create_machine(site: Site, call: Call) -> Any:
     site.machines.require_unused(vmid)
     site.machines.add(call.node, vmid, {"lock": "create", "name": f"VM{vmid}"})
 
-    def work() -> None:
+    async def work() -> None:
         site.world.machines[str(vmid)]["config"].pop("lock", None)
         site.machines.configure(call.node, vmid, values, [])
         if call.given.get("start") == "1":
-            site.machines.start(call.node, vmid)
+            await site.power.start(call.node, vmid)
 
-    return _start(site, call, "qmcreate", work, undo=lambda: site.machines.remove(vmid), subject=vmid)
+    return _start(site, call, "qmcreate", work, undo=lambda: site.power.forget(vmid), subject=vmid)
 
 
 @ROUTES.on("POST", "/nodes/{node}/qemu/{vmid}/clone")
@@ -150,7 +151,8 @@ def clone_machine(site: Site, call: Call) -> Any:
     if pool:
         site.world.pools[pool]["members"].append(newid)
 
-    def work() -> None:
+    async def work() -> None:
+        await site.hardware.copy_disk(call.vmid, newid)
         site.machines.complete_clone(source, newid, target, storage, full=full)
 
     undo = _forget_clone(site, newid)
@@ -177,11 +179,11 @@ def _check_clone(site: Site, call: Call, source: Machine, target: str, storage: 
     site.require_quorum()
 
 
-def _forget_clone(site: Site, vmid: int) -> Callable[[], None]:
+def _forget_clone(site: Site, vmid: int) -> Work:
     """A clone that failed leaves nothing behind on a real node either, and it was never created."""
 
-    def undo() -> None:
-        site.machines.remove(vmid)
+    async def undo() -> None:
+        await site.power.forget(vmid)
         site.world.counts["vms_created"] -= 1
         site.world.counts["creates"][str(vmid)] -= 1
 
@@ -200,7 +202,7 @@ def delete_machine(site: Site, call: Call) -> Any:
     _may_write(site, call, "VM.Allocate")
     find_machine(site, call)
     site.machines.require_deletable(call.node, call.vmid)
-    return _start(site, call, "qmdestroy", lambda: site.machines.delete(call.node, call.vmid))
+    return _start(site, call, "qmdestroy", lambda: site.power.delete(call.node, call.vmid))
 
 
 @ROUTES.on("PUT", "/nodes/{node}/qemu/{vmid}/resize")
@@ -276,11 +278,11 @@ def read_status(site: Site, call: Call) -> Any:
 def change_power(site: Site, call: Call) -> Any:
     """start, stop, shutdown, reset, reboot: what is refused, is refused inside the task, as on a real node."""
     actions = {
-        "start": ("qmstart", site.machines.start),
-        "stop": ("qmstop", site.machines.stop),
-        "shutdown": ("qmshutdown", site.machines.stop),
-        "reset": ("qmreset", site.machines.restart),
-        "reboot": ("qmreboot", site.machines.restart),
+        "start": ("qmstart", site.power.start),
+        "stop": ("qmstop", site.power.stop),
+        "shutdown": ("qmshutdown", _read_shutdown(site, call)),
+        "reset": ("qmreset", site.power.reset),
+        "reboot": ("qmreboot", site.power.reboot),
     }
     _may_write(site, call, "VM.PowerMgmt")
     find_machine(site, call)
@@ -288,6 +290,12 @@ def change_power(site: Site, call: Call) -> Any:
         raise failed(f"the lab cannot {call.path['action']} a machine")
     kind, act = actions[call.path["action"]]
     return _start(site, call, kind, lambda: act(call.node, call.vmid))
+
+
+def _read_shutdown(site: Site, call: Call) -> Callable[[str, int], Awaitable[None]]:
+    timeout, force = call.given.get("timeout", ""), call.given.get("forceStop") == "1"
+    seconds = float(timeout) if timeout.isdigit() else SHUTDOWN_SECONDS
+    return functools.partial(site.power.shut_down, timeout_s=seconds, force=force)
 
 
 @ROUTES.on("GET", "/nodes/{node}/qemu/{vmid}/snapshot")
@@ -321,18 +329,13 @@ def dump_cloud_init(site: Site, call: Call) -> Any:
     return f"#cloud-config\nhostname: {config.get('name')}\nmanage_etc_hosts: true\nuser: {config.get('ciuser', 'debian')}\n"
 
 
-def is_booted(site: Site, machine: Machine) -> bool:
-    started = machine["started"]
-    return started is not None and time.time() - started >= site.boot_seconds
-
-
 def _start(
     site: Site,
     call: Call,
     kind: str,
-    work: Callable[[], None],
+    work: Work,
     *,
-    undo: Callable[[], Any] | None = None,
+    undo: Work | None = None,
     subject: int | None = None,
     about: tuple[int, ...] = (),
     prefix: str = "",

@@ -1,6 +1,7 @@
 """HTTPS in front of the cluster: credentials, faults, the record, and the right function for each path."""
 
 import asyncio
+import inspect
 import json
 import logging
 import time
@@ -15,7 +16,9 @@ from deploy.lab.proxmox.access import AUDIT_USER, Doorman
 from deploy.lab.proxmox.answers import Refused, render_data, render_refusal
 from deploy.lab.proxmox.control import Control
 from deploy.lab.proxmox.faults import Faults, HttpFault
+from deploy.lab.proxmox.hardware import Hardware
 from deploy.lab.proxmox.machines import Machines
+from deploy.lab.proxmox.power import Power
 from deploy.lab.proxmox.record import Record, hide_values
 from deploy.lab.proxmox.site import Call, Routes, Site
 from deploy.lab.proxmox.tasks import Tasks
@@ -29,17 +32,19 @@ ROUTES = Routes(
 )
 
 
-def build_site(folder: Path, *, pace: float, boot_seconds: float) -> Site:
+def build_site(folder: Path, hardware: Hardware, *, pace: float) -> Site:
     world, faults = World(folder), Faults()
     volumes = Volumes(world, faults)
+    machines = Machines(world, volumes)
     return Site(
         world=world,
         faults=faults,
         tasks=Tasks(world, faults, pace),
         volumes=volumes,
-        machines=Machines(world, volumes),
+        machines=machines,
+        hardware=hardware,
+        power=Power(world, machines, hardware),
         doorman=Doorman(world.state),
-        boot_seconds=boot_seconds,
     )
 
 
@@ -60,7 +65,7 @@ class Api:
         try:
             if fault is not None and not fault.after:
                 _strike(fault)
-            response = render_data(self._decide(request, path, given, noted))
+            response = render_data(await self._decide(request, path, given, noted))
             noted["status"] = 200
             if fault is not None and fault.after:
                 _strike(fault)
@@ -74,7 +79,7 @@ class Api:
             request.transport.abort()
         return response
 
-    def _decide(self, request: web.Request, path: str, given: dict[str, str], noted: dict[str, Any]) -> Any:
+    async def _decide(self, request: web.Request, path: str, given: dict[str, str], noted: dict[str, Any]) -> Any:
         doorman = self._site.doorman
         if path == "/access/ticket" and request.method == "POST":
             return doorman.open_ticket(given.get("username", ""), given.get("password", ""))
@@ -84,6 +89,8 @@ class Api:
             self._site.world.counts["writes_by_audit_token"] += 1
         answer, matched = ROUTES.find(request.method, path)
         data = answer(self._site, Call(caller, request.method, matched, given))
+        if inspect.isawaitable(data):
+            data = await data
         if request.method != "GET":
             self._site.world.save()
         return data

@@ -8,7 +8,9 @@ from typing import Any
 from deploy.lab.proxmox.access import Caller, Doorman
 from deploy.lab.proxmox.answers import Refused, failed
 from deploy.lab.proxmox.faults import Faults
+from deploy.lab.proxmox.hardware import Hardware
 from deploy.lab.proxmox.machines import Machines
+from deploy.lab.proxmox.power import Power
 from deploy.lab.proxmox.tasks import Tasks
 from deploy.lab.proxmox.volumes import Volumes
 from deploy.lab.proxmox.world import World
@@ -21,8 +23,9 @@ class Site:
     tasks: Tasks
     volumes: Volumes
     machines: Machines
+    hardware: Hardware
+    power: Power
     doorman: Doorman
-    boot_seconds: float
 
     def require_quorum(self) -> None:
         if not self.world.state["quorate"]:

@@ -1,6 +1,7 @@
 """Asynchronous operations: a UPID at once, the work after a while, the outcome to be polled."""
 
 import asyncio
+import inspect
 import itertools
 import os
 import time
@@ -11,6 +12,8 @@ from typing import Any
 from deploy.lab.proxmox.answers import Refused, wrong_parameters
 from deploy.lab.proxmox.faults import Faults
 from deploy.lab.proxmox.world import World
+
+Work = Callable[[], Any]  # what it returns is awaited if it can be
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Order:
     kind: str
     subject: str
     user: str
-    work: Callable[[], None]
-    undo: Callable[[], Any] | None = None
+    work: Work
+    undo: Work | None = None
     about: tuple[int, ...] = ()
     prefix: str = ""
 
@@ -36,7 +39,7 @@ class Order:
 
 
 class Tasks:
-    """Runs each task as one asyncio task: sleep, then do the work in one piece, then record the end."""
+    """Runs each task as one asyncio task: sleep, then do the work, then record the end."""
 
     def __init__(self, world: World, faults: Faults, pace: float) -> None:
         self._world = world
@@ -61,22 +64,22 @@ class Tasks:
     async def _run(self, task: dict[str, Any], order: Order) -> None:
         slow = self._faults.slow_seconds(order.kind)
         await asyncio.sleep(self._pace if slow is None else slow)
-        failure = self._carry_out(order)
+        failure = await self._carry_out(order)
         task["log"].append("TASK OK" if failure is None else f"TASK ERROR: {failure}")
         task.update(status="stopped", exitstatus=failure or "OK", endtime=int(time.time()))
         self._world.save()
 
-    def _carry_out(self, order: Order) -> str | None:
+    async def _carry_out(self, order: Order) -> str | None:
         failure = self._faults.take_task_failure(order.kind, order.machines)
         if failure is None:
             try:
-                order.work()
+                await _do(order.work)
             except Refused as refused:
                 failure = refused.reason
         if failure is None:
             return None
         if order.undo is not None:
-            order.undo()
+            await _do(order.undo)
         return f"{order.prefix}{failure}"
 
     async def stop(self) -> None:
@@ -90,6 +93,12 @@ class Tasks:
         if upid not in self._world.tasks or upid.split(":")[1] != node:
             raise wrong_parameters({"upid": "no such task"})
         return self._world.tasks[upid]
+
+
+async def _do(work: Work) -> None:
+    done = work()
+    if inspect.isawaitable(done):
+        await done
 
 
 def describe_task(upid: str, task: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from deploy.lab.lifetime import end_with_parent, wait_for_end, write_ready_file
+from deploy.lab.listening import add_argument
 
 from .server import LabServer
 from .workspace import Options
@@ -23,6 +24,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--trigger-seconds", type=float, default=3.0, help="how long a trigger id is good")
     parser.add_argument("--rate-scale", type=float, default=1.0, help="times Slack's rates; 0 switches limits off")
     parser.add_argument("--log-level", default="warning")
+    add_argument(parser)
     return parser.parse_args()
 
 
@@ -34,7 +36,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         trigger_seconds=arguments.trigger_seconds,
         rate_scale=arguments.rate_scale,
     )
-    async with LabServer(options, port=arguments.port) as lab:
+    async with LabServer(options, port=arguments.port, also_in=arguments.also_in) as lab:
         if arguments.ready_file is not None:
             write_ready_file(arguments.ready_file, {**lab.workspace.ready_facts(), "pid": os.getpid()})
         print(f"lab slack: {lab.url}", flush=True)

@@ -6,6 +6,8 @@ from typing import Self
 
 from aiohttp import web
 
+from deploy.lab.listening import listen
+
 from . import api, control, interactions
 from .methods import files
 from .workspace import Options, Workspace
@@ -17,9 +19,9 @@ NO_PAGE = "<!doctype html><title>Lab</title><p>The page is not built; the contro
 class LabServer:
     """A running workspace on a loopback port: `async with LabServer(Options()) as lab: lab.url`."""
 
-    def __init__(self, options: Options, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, options: Options, *, port: int = 0, also_in: int | None = None) -> None:
         self.workspace = Workspace(options)
-        self._host, self._port = host, port
+        self._port, self._also_in = port, also_in
         self._runner: web.AppRunner | None = None
 
     @property
@@ -29,10 +31,8 @@ class LabServer:
     async def start(self) -> None:
         self._runner = web.AppRunner(build_app(self.workspace), access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        self.workspace.url = f"http://{self._host}:{port}"
+        port = await listen(self._runner, self._port, self._also_in)
+        self.workspace.url = f"http://127.0.0.1:{port}"
 
     async def stop(self) -> None:
         self.workspace.stream.close()

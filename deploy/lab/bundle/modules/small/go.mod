@@ -1,0 +1,3 @@
+module watchbill/lab/small
+
+go 1.21
