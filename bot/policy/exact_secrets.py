@@ -5,6 +5,7 @@ small whatever the secrets' lengths, and a secret that a tool cut off somewhere 
 a form counts as the form.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ahocorasick_rs import AhoCorasick, MatchKind
@@ -13,6 +14,14 @@ KEY = 12
 HALF = 2
 LEAST_END, LONGEST_END = 6, 400  # of a text's end that is held back because a secret may begin there
 Match = tuple[int, int, str]  # start, end, name
+HALVES = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """`text` for the automaton, every character at its place: half of a surrogate pair, which a model may write, has no
+    encoding.
+    """
+    return HALVES.sub("?", text)
 
 
 class ExactSecrets:
@@ -33,7 +42,9 @@ class ExactSecrets:
             self._starts.setdefault(form[:LEAST_END], []).append(form)
         self._heads = list(heads.values())
         self._tails = list(tails.values())
-        self._automaton = AhoCorasick([*heads, *tails], matchkind=MatchKind.Standard) if names else None
+        self._automaton = (
+            AhoCorasick([encodable(key) for key in (*heads, *tails)], matchkind=MatchKind.Standard) if names else None
+        )
 
     def find(self, text: str) -> Iterator[Match]:
         """Spans of known secrets in `text`; they may overlap."""
@@ -41,7 +52,7 @@ class ExactSecrets:
             return
         covered = 0  # behind this, a hit may be a cut piece; before it, only a whole form: keeps the time linear
         back: dict[int, int] = {}  # by tail: where it stood last
-        for number, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
+        for number, start, end in self._automaton.find_matches_as_indexes(encodable(text), overlapping=True):
             if number < len(self._heads):
                 found = self._from_head(text, start, self._heads[number], whole=start < covered)
                 covered = max(covered, found[1] if found else 0)

@@ -13,6 +13,7 @@ from functools import cache
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
+from bot.policy.exact_secrets import encodable
 from bot.policy.placeholders import NAME, PLACEHOLDER
 
 Span = tuple[int, int, str]
@@ -182,7 +183,7 @@ def find_secrets(text: str) -> Iterator[Span]:
 
 
 def _find(text: str) -> Iterator[Span]:
-    lower = lowered(text)
+    lower = encodable(lowered(text))
     anchors = _anchors()
     behind = [0] * (len(SHAPES) + len(NAMES))  # where each goes on
     for number, start, end in anchors.automaton.find_matches_as_indexes(lower, overlapping=True):
