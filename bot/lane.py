@@ -33,7 +33,7 @@ from bot.mission import applied, fold
 from bot.router import addressed
 from bot.rulings import rule
 from bot.standing import Standing
-from bot.turn import LaneWatch
+from bot.turn import LaneWatch, Stopping
 
 REARM_S = 5.0  # a deadline that came before its time, by another clock, comes again after this
 
@@ -48,22 +48,6 @@ class Visit:
     state: Mission | None = None
 
 
-class Stopping:
-    """The Watch of a lane where STOP was pressed, whatever the count says: nothing that was not begun begins."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-
-    async def progress(self, *parts: str) -> None:
-        await self._watch.progress(*parts)
-
-    def stopping(self) -> int:
-        return max(1, self._watch.stopping())
-
-    def alive(self) -> bool:
-        return self._watch.alive()
-
-
 class Gate(Protocol):
     """What the lane needs of the gate beyond the agents' door."""
 
@@ -71,6 +55,7 @@ class Gate(Protocol):
     async def recover(self, request: ApprovalRequest, scope: Scope, watch: Watch) -> Settlement: ...
     async def expire(self, request: RequestId) -> ApprovalRequest | None: ...
     async def standing(self, mission: Mission) -> tuple[Standing, ...]: ...
+    async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
@@ -356,6 +341,7 @@ class LaneRules:
 
     async def _stopped(self, visit: Visit, ids: Ids, asked: StopAsked) -> None:
         if visit.state is not None and not visit.state.ended and not asked.clear:
+            await self._gate.cancel_all(asked.thread, "STOP was pressed")  # the desk does too, if its worker lives
             await self._forgotten(visit, approved_too=True)
         state = visit.state
         if state is None or state.ended or asked.clear:

@@ -24,7 +24,7 @@ from bot.domain.outcomes import (
     Stopped,
     Suspended,
 )
-from bot.domain.ports import Clock
+from bot.domain.ports import Clock, Watch
 from bot.domain.posts import ApprovalCard, File, Notice, Post, Progress
 from bot.domain.state import Mission, Wake
 from bot.domain.storage import Journal, Leases, Outbox, StaleTokenError, StoreUnavailableError
@@ -118,6 +118,22 @@ class LaneWatch:
             except StoreUnavailableError:
                 # An answer can be long in coming. After the lease's time nobody may believe that it is held.
                 self._alive = self._alive and loop.time() - renewed < self._ttl_s
+
+
+class Stopping:
+    """The Watch of a lane where STOP was pressed, whatever the count says: nothing that was not begun begins."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def progress(self, *parts: str) -> None:
+        await self._watch.progress(*parts)
+
+    def stopping(self) -> int:
+        return max(1, self._watch.stopping())
+
+    def alive(self) -> bool:
+        return self._watch.alive()
 
 
 class Turns:
