@@ -122,6 +122,9 @@ def gnu(text: str) -> Kinds:
         if found is None:
             continue
         spec = found[1]
+        if re.search(r"=[a-z]", spec):  # `-p, --indicator-style=slash`: short for one value of the long one
+            yield from ((name, "flag") for name in re.findall(r"(?:^|[\s,])(-[A-Za-z0-9])(?=[\s,]|$)", spec))
+            continue
         kind = "optional" if "[=" in spec else "value" if re.search(r"=| [<(A-Z\[]", spec) else "flag"
         for name in re.findall(r"(?:^|[\s,])(--?(?:\[no-\])?[A-Za-z0-9][\w-]*)", spec):
             yield name.replace("[no-]", ""), kind
@@ -195,7 +198,7 @@ def test_options_take_values_as_the_program_says(
         for name, kind in said.items()
         if (known := declared(entry, name)) is not None
         and known != kind
-        # An option of Go programs may have a default for "given without a value", which their help does not tell.
-        and not (reader is go and known == "optional")
+        # A switch of a Go program takes a value that is attached (-input=false), which their help does not tell.
+        and not (reader in {go, single} and known == "optional")
     }
     assert not wrong
