@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from bot.policy.commands.entries import Entry, Kind, Option, Others, Program, Slot, Style, rank
@@ -300,14 +300,15 @@ class Grammar:
             return None
         text = word.text.lower() if entry.fold else word.text
         verbs = {name.lower(): verb for name, verb in entry.verbs.items()} if entry.fold else entry.verbs
-        if text in verbs:
-            return verbs[text]
-        if entry.abbreviate_verbs and text:
-            begun = [verb for name, verb in verbs.items() if name.startswith(text)]
-            if begun:
-                return max(begun, key=_weight)
-        fitting = [verb for pattern, verb in entry.patterns if _fits(text, pattern, fold=entry.fold)]
-        return max(fitting, key=_weight, default=None)
+        found = [(text, verbs[text])] if text in verbs else []
+        if not found and entry.abbreviate_verbs and text:
+            found = [(name, verb) for name, verb in verbs.items() if name.startswith(text)]
+        if not found:
+            found = [(pattern, verb) for pattern, verb in entry.patterns if _fits(text, pattern, fold=entry.fold)]
+        if not found:
+            return None
+        name, verb = max(found, key=lambda one: _weight(one[1]))
+        return replace(verb, name=f"{entry.name} {name}".strip())
 
     def _slots(self) -> list[Slot]:
         """The places for operands under the options given so far."""

@@ -46,6 +46,7 @@ class Typing:
         self._file = file
         self._program = program
         self._languages = languages
+        self._own: dict[int, dict[str, Option]] = {}  # options by the level that writes them: many verbs share one
 
     def program(self, written: ProgramFile) -> Program:
         """The typed program. Raises PolicyError, naming the place, for what contradicts itself."""
@@ -64,7 +65,9 @@ class Typing:
 
     def _entry(self, written: EntryFile, name: str, above: Entry | None, spread: Entry | None = None) -> Entry:
         """One level. `above` is the level it stands in, `spread` the nearest one whose options hold here too."""
-        own = self._options(written, name)
+        own = self._own.get(id(written))
+        if own is None:
+            own = self._own[id(written)] = self._options(written, name)
         options = {**(spread.options if spread else {}), **own}
         # A verb may mean something else by a letter that shows help above it.
         inherited = (above.helps if above else frozenset[str]()) - own.keys()
@@ -101,19 +104,15 @@ class Typing:
         return self._with_verbs(entry, written, entry if written.spread else spread)
 
     def _with_verbs(self, entry: Entry, written: EntryFile, spread: Entry | None) -> Entry:
+        if not written.verbs:
+            return entry
         verbs: dict[str, Entry] = {}
         patterns: list[tuple[str, Entry]] = []
         for key, below in written.verbs.items():
-            made: Entry | None = None
-            for word in key.split():
-                name = f"{entry.name} {word}".strip()
-                # Verbs of one key differ only in their name, unless verbs below them carry it too.
-                verb = (
-                    replace(made, name=name)
-                    if made and not (made.verbs or made.patterns)
-                    else self._entry(below, name, entry, spread)
-                )
-                made = verb
+            words = key.split()
+            # One level for all words of a key: whoever reads a command gives it the name of the word that led there.
+            verb = self._entry(below, f"{entry.name} {words[0]}".strip(), entry, spread)
+            for word in words:
                 if GLOB & set(word):
                     patterns.append((word, verb))
                 elif word in verbs:
