@@ -26,11 +26,12 @@ NO_CONTEXT = re.compile(r'"snippet"\s{0,4}:\s{0,4}\{\s{0,40}"context"\s{0,4}:\s{
 
 CYCLE = "Cycle: "
 HEADING = "Terraform encountered problems during initiali"  # init's own, before the errors that it is about
+PLANNING = re.compile(r"^Planning failed\. Terraform encountered an error[^\n]{0,80}$", re.MULTILINE)  # it says no more
 
 
 def terraform_errors(text: str) -> Iterator[str]:
     """Summary and the detail's first sentence of each error diagnostic; warnings are none."""
-    return (core for core in _diagnostics(text) if not core.startswith(HEADING))
+    return (core for core in _diagnostics(PLANNING.sub("", text)) if not core.startswith(HEADING))
 
 
 def _diagnostics(text: str) -> Iterator[str]:

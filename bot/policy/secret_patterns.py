@@ -103,7 +103,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape("pem", "LS0tLS1CRUdJTiB", r"(?P<s>LS0tLS1CRUdJTiB(?:QUklW|SU0Eg|FQyBQ|EU0Eg|PUEVO|FTkNS|QR1Ag)[A-Za-z0-9+/\\\n\r]{16,}={0,2})"),
     _shape("pve", "full-tokenid", rf"full-tokenid[^\x00]{{0,400}}?\bvalue\b[^0-9a-z]{{1,24}}(?P<s>{UUID})", folded=True),
     _shape("ceph", "AQ", r"(?<![A-Za-z0-9+/])(?P<s>AQ[A-Za-z0-9+/]{36,38}==)(?![A-Za-z0-9+/=])"),
-    _shape("netrc", "login", r"login[ \t]{1,4}\S{1,100}\s{1,8}password[ \t]{1,4}(?P<s>\S{1,})", folded=True),
+    _shape("netrc", "login", r"login[ \t]{1,4}(?!(?:and|or|via|with|using|by|plus)\b)\S{1,100}\s{1,8}password[ \t]{1,4}(?P<s>\S{1,})", folded=True),
     _shape("curl", "curl", r"curl\b[^\n|;]{0,160}?[ \t](?:-u|--user)[ =]?[\"']?[^\s:\"']{1,64}:(?P<s>[^\s\"']{1,})"),
     _shape("mysql", "mysql mariadb", r"(?:mysql|mariadb)[a-z_-]{0,12}\b[^\n|;]{0,120}?[ \t]-p(?P<s>[^\s\"'-][^\s\"']{1,})"),
     _shape("redis", "redis-cli", r"redis-cli\b[^\n|;]{0,120}?[ \t](?:-a|--pass)[ \t]{1,3}(?P<s>[^\s\"']{1,})"),

@@ -364,3 +364,10 @@ def test_signs_near_the_end_of_the_middle_are_read_once() -> None:
     quiet = "x" * HEAD
     text = f"{quiet}\n" + "y" * 5000 + "\nError: denied refused FAILED fatal: near the end\n" + "z" * TAIL
     assert excerpt(text).count("near the end") == 1
+
+
+def test_what_terraform_says_of_its_planning_is_no_part_of_the_error() -> None:
+    error = '╷\n│ Error: 401 authentication failure\n│ \n│   with provider["registry.terraform.io/bpg/proxmox"],\n╵\n'
+    after = "Planning failed. Terraform encountered an error while generating this plan.\n"
+    keys = {signature_of(text, "terraform_plan").key for text in (error, error + after, after + error)}
+    assert len(keys) == 1
