@@ -37,6 +37,7 @@ from bot.turn import Turns
 from bot.verifying import Verifier
 from tests.bench.processes import ROOT
 from tests.fakes import FakeTool
+from tools import TOOL_NAMES
 
 ANA, BO, CHRIS = UserId("U0ANA00001"), UserId("U0BO000001"), UserId("U0CHRIS001")
 ARCHITECT, BUILDER = PersonaName("architect"), PersonaName("builder")
@@ -45,11 +46,7 @@ PEOPLE = f"""people:
   {BO}: {{name: bo, roles: [requester, approver]}}
   {CHRIS}: {{name: chris, roles: [requester, approver, risk_owner, admin]}}
 """
-PLAIN = (
-    "plan", "hand_off", "ask_human", "record_verdict", "record_evidence", "read_artifact",
-    "workspace_list", "workspace_read", "workspace_write", "workspace_patch", "terraform_validate", "terraform_plan",
-    "terraform_show", "terraform_output", "terraform_state", "proxmox_read", "http_probe", "scan",
-)  # fmt: skip
+PLAIN = tuple(name for name in TOOL_NAMES if name != "terraform_apply")
 APPLY = Effect(
     CallClass.CHANGE, "terraform-create", "it creates machines", "Apply Terraform plan on pve1", (Target("node", "pve1"),),
     create=1,
