@@ -44,6 +44,7 @@ class Lab:
     ca: str
     audit_token: str
     write_token: str
+    agent_token: str
     pid: int
 
     def lab(self, path: str, body: dict[str, Any] | None = None) -> Any:

@@ -139,9 +139,10 @@ def test_other_spellings_of_long_options_never_lower(example: tuple[CallClass, s
         name = name.upper() if data.draw(st.booleans()) else name.title()
     else:
         name = name[: data.draw(st.integers(3, len(name)))]
-    assert rank(cls_of(shlex.join([*words[:at], name + sign + value, *words[at + 1 :]]))) >= rank(
-        cls
-    ) or "--help".startswith(name)
+    said = cls_of(shlex.join([*words[:at], name + sign + value, *words[at + 1 :]]))
+    # A beginning that several options share is no spelling of one of them: the program refuses it, and we ask.
+    assume(said is not CallClass.UNKNOWN)
+    assert rank(said) >= rank(cls) or "--help".startswith(name)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from bot.domain.calls import CallClass
 from bot.policy.commands.entries import Entry, Kind, Option, Others, Program, Slot, Style, rank
 from bot.policy.commands.lines import HOLE, Word
 
@@ -166,10 +167,23 @@ class Grammar:
         options = self._entry.options
         if name in options:
             return options[name]
-        if not self._program.abbreviates or len(name) < 2 + name.startswith("--"):  # a dash, a letter
+        listed, short = self._entry.others is Others.NO, self._program.abbreviates
+        if len(name) < 2 + name.startswith("--") or (listed and not short):  # a dash, a letter
             return None
         found = {id(option): option for known, option in options.items() if known.startswith(name)}
-        return next(iter(found.values())) if len(found) == 1 else None
+        if len(found) == 1 and short:
+            return next(iter(found.values()))
+        if not found:  # Perl's programs do not look at the case
+            low = name.lower()
+            found = {id(option): option for known, option in options.items() if known.lower().startswith(low)}
+        # A beginning of several, or of one in another case, or where beginnings may not count at all: what can do the most,
+        # where that is more than what the name would be without it.
+        worst = max(found.values(), key=self._harm, default=None)
+        return worst if worst and self._harm(worst) > (rank(CallClass.UNKNOWN) if listed else 0) else None
+
+    def _harm(self, option: Option) -> int:
+        raises = (*self._entry.raises, *self._entry.spread_raises)
+        return max((rank(one.cls) for condition, one in raises if condition.option == option.name), default=0)
 
     def _cluster(self, word: Word) -> None:
         """-abc, -ofile and both at once."""
