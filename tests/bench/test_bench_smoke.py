@@ -11,7 +11,7 @@ from tests.bench.processes import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("bench")
+@pytest.mark.xdist_group("hosts")  # one of them starts the lab's machines, and others count what those leave
 @pytest.mark.parametrize("name", BENCHES)
 def test_the_bench_gives_figures_and_loses_nothing(name: str) -> None:
     command = [sys.executable, "-m", "tests.bench", name, "--quick", "--json"]
