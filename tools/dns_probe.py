@@ -53,7 +53,7 @@ class DnsProbe(TypedTool[DnsArguments]):
         missing = [one for one in arguments.expect if one.rstrip(".") not in {f.rstrip(".") for f in found}]
         as_expected = bool(found) and not missing
         facts: dict[str, Json] = {
-            "name": arguments.name, "type": arguments.type, "answers": list(found), "took_ms": took, "as_expected": as_expected,
+            "name": arguments.name, "type": arguments.type, "answers": sorted(found), "took_ms": took, "as_expected": as_expected,
         }  # fmt: skip
         text = f"{arguments.name} {arguments.type}: {', '.join(found[:SHOWN]) or problem} in {took} ms"
         text += f". Not among them: {', '.join(missing)}" if missing else ""
