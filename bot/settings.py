@@ -3,13 +3,16 @@
 `.env.example` is generated from this file (`python -m bot settings --write`); a test fails when it is stale.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+URL_PASSWORD = re.compile(r"[a-z+]+://[^/@:]*:([^/@]+)@")
 APPS = ("watchbill", "architect", "builder", "sentinel", "qa")
 
 
@@ -122,6 +125,8 @@ class Settings(BaseSettings):
         """Every secret that is set, by its setting's name: what stands for it in texts is ‹secret:name›."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         found = {name: v.get_secret_value() for name, v in values.items() if isinstance(v, SecretStr)}
+        if given := URL_PASSWORD.match(found["redis_url"]):  # a client's error may show it without its URL
+            found |= {"redis_password": given[1], "redis_password_typed": unquote(given[1])}
         return {name: value for name, value in found.items() if value}
 
     def slack_tokens(self) -> dict[str, tuple[str, str]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.policy.redaction import SecretRedactor
 from bot.settings import Settings, SettingsError, example, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,12 @@ def test_a_wrong_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WATCHBILL_LEASE_S", "soon")
     with pytest.raises(SettingsError, match="WATCHBILL_LEASE_S"):
         load()
+
+
+def test_rule_22_the_password_in_a_url_is_a_secret_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHBILL_REDIS_URL", "rediss://wb:long%2Fredis-pass@db:6379/0")
+    shown = SecretRedactor(**load().named_secrets()).text("AUTH long%2Fredis-pass, or typed long/redis-pass")
+    assert "redis-pass" not in shown
 
 
 def test_rule_22_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
