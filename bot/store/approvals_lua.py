@@ -24,6 +24,10 @@ end
 CREATE = script(
     """
 local id, json, lane, digest, asked, expires, quorum = take(), take(), take(), take(), take(), take(), take()
+local lasts = expires - asked
+expires = tonumber(expires)
+-- a worker whose clock is far behind asks for what has run out already; it waits as long as it was meant to
+if lasts > 0 and expires <= clock() then expires = clock() + lasts end
 local twin = call('HGET', p .. 'waits:' .. lane, digest)
 if twin then -- one that ran out and was not ended yet is none
   local status, till = unpack(call('HMGET', p .. 'request:' .. twin, 'status', 'expires'))
@@ -31,7 +35,7 @@ if twin then -- one that ran out and was not ended yet is none
 end
 local k = p .. 'request:' .. id
 if call('EXISTS', k) == 1 then return id end
-call('HSET', k, 'json', json, 'status', 'pending', 'digest', digest, 'lane', lane, 'expires', expires, 'quorum', quorum)
+call('HSET', k, 'json', json, 'status', 'pending', 'digest', digest, 'lane', lane, 'expires', text(expires), 'quorum', quorum)
 call('ZADD', p .. 'pending', asked, id)
 call('HSET', p .. 'waits:' .. lane, digest, id)
 return id
@@ -69,7 +73,7 @@ if call('HSETNX', p .. 'votes:' .. id, user, json) == 0 then return 'already_vot
 if ballot == 'deny' then
   leave('denied', reason)
 elseif call('HINCRBY', k, 'ayes', 1) >= tonumber(call('HGET', k, 'quorum')) then
-  call('HSET', k, 'approved', text(now))
+  call('HSET', k, 'approved', text(math.min(now, clock()))) -- a worker whose clock is ahead makes no approval last longer
   leave('approved', '')
 end
 return ''

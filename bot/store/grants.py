@@ -22,7 +22,8 @@ _GIVE = script(
 local id, json, lane, opened, till, stops = take(), take(), take(), take(), take(), take()
 local k = p .. 'grant:' .. id
 if call('EXISTS', k) == 1 then return 0 end
-call('HSET', k, 'json', json, 'status', 'live', 'note', '', 'lane', lane, 'until', till, 'stops', stops)
+till = math.min(till, clock() + till - opened) -- a worker whose clock is ahead makes no grant last longer
+call('HSET', k, 'json', json, 'status', 'live', 'note', '', 'lane', lane, 'until', text(till), 'stops', stops)
 call('ZADD', p .. 'grants', opened, id)
 return 1
 """,
@@ -60,7 +61,7 @@ local grant, id, json, lane, digest, now = take(), take(), take(), take(), take(
 local expires, quorum, stops, freezes = take(), take(), take(), take()
 local g, k = p .. 'grant:' .. grant, p .. 'request:' .. id
 local status, till, its_lane, its_stops = unpack(call('HMGET', g, 'status', 'until', 'lane', 'stops'))
-if status ~= 'live' or its_lane ~= lane or tonumber(now) >= tonumber(till) then return {'ended'} end
+if status ~= 'live' or its_lane ~= lane or math.max(now, clock()) >= tonumber(till) then return {'ended'} end
 local count = call('HGET', p .. 'stops', lane) or '0'
 if count ~= its_stops or count ~= stops then return {'stopped'} end
 if freezes == '1' and call('EXISTS', p .. 'freeze') == 1 then return {'frozen'} end
@@ -71,7 +72,7 @@ local ayes = call('HGETALL', p .. 'votes:' .. grant)
 if #ayes == 0 then return {'ended'} end
 call('HSET', p .. 'votes:' .. id, unpack(ayes))
 call('HSET', k, 'json', json, 'status', 'approved', 'digest', digest, 'lane', lane, 'expires', expires,
-  'quorum', quorum, 'approved', now, 'ayes', text(#ayes / 2), 'note', '')
+  'quorum', quorum, 'approved', text(math.min(now, clock())), 'ayes', text(#ayes / 2), 'note', '')
 call('HSET', p .. 'waits:' .. lane, digest, id)
 call('HINCRBY', g, 'uses', 1)
 return {'', id}

@@ -76,6 +76,21 @@ async def test_rule_12_the_quorum_counts_people_not_clicks(store: Store) -> None
     assert [one.user for one in second.votes] == [BO, ANA]
 
 
+async def test_rule_11_a_worker_whose_clock_is_behind_asks_the_same_thing_once(store: Store) -> None:
+    behind = timedelta(hours=2)
+    asked = request(1, lasts=timedelta(hours=1))
+    asked = replace(asked, created_at=asked.created_at - behind, expires_at=asked.expires_at - behind)
+    first = await store.approvals.create(asked)
+    assert (await store.approvals.create(replace(asked, id=request(2).id))).id == first.id
+
+
+async def test_rule_12_a_worker_whose_clock_is_ahead_makes_no_approval_last_longer(store: Store) -> None:
+    asked = await store.approvals.create(request(lasts=timedelta(hours=4)))
+    answer = await store.approvals.vote(asked.id, vote(), now() + timedelta(hours=1))
+    assert isinstance(answer, ApprovalRequest) and answer.status == "approved"
+    assert answer.approved_at and answer.approved_at <= now()
+
+
 async def test_rule_12_a_double_click_counts_once(store: Store) -> None:
     asked = await store.approvals.create(request())
     answers = await asyncio.gather(*(store.approvals.vote(asked.id, vote(), now()) for _ in range(2)))

@@ -84,6 +84,19 @@ async def test_rule_12_no_use_after_its_time_its_end_or_elsewhere(store: Store, 
     assert await store.grants.of() == []
 
 
+async def test_rule_12_a_grant_lasts_by_the_stores_clock_whatever_a_workers_clock_says(store: Store) -> None:
+    asked = await store.approvals.create(request())
+    await store.approvals.vote(asked.id, replace(vote(), grant=True), now())
+    ahead = timedelta(hours=1)
+    made = grant(asked, lasts_s=0.2)
+    made = replace(made, opened_at=made.opened_at + ahead, until=made.until + ahead)
+    assert await store.grants.give(made)
+    used = await store.grants.use(made, use(2, made), now())
+    assert isinstance(used, ApprovalRequest)
+    await asyncio.sleep(0.3)
+    assert await store.grants.use(made, use(3, made, "d" * 64), now() - 2 * ahead) == "ended"
+
+
 async def test_rule_5_no_use_after_a_stop(store: Store, given: Grant) -> None:
     await store.leases.raise_stop(LANE, ANA)
     assert await store.grants.use(given, use(2, given), now()) == "stopped"
