@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -49,13 +50,12 @@ class Connection:
     async def __aenter__(self) -> Self:
         """Raises SlackSettingError, one line per token that does not work."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_S))
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._session.close)
             self._identities = await Apps.connect(
                 self._tokens, base_url=self.base_url, session=self._session, prefix=self._prefix
             )
-        except BaseException:
-            await self._session.close()
-            raise
+            undo.pop_all()
         self._standing = Standing(self._identities, self._clock)
         return self
 

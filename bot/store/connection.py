@@ -7,6 +7,7 @@ connection is retried before anything was sent; afterwards only what may run twi
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -236,12 +237,11 @@ async def connect(url: str, prefix: str, *, sync: Sync | None = None, patience_s
             f"WATCHBILL_REDIS_URL is not an address ({wrong}). Write redis://host:6379/0, rediss:// for TLS, unix:///path, "
             "or redis+sentinel://host:26379,host:26379/service."
         ) from wrong
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(link.aclose)
         facts = await check(link)
         link.sync = sync or await sync_for(link, facts)
-    except BaseException:
-        await link.aclose()
-        raise
+        undo.pop_all()
     return link
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 from asyncio.subprocess import Process
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -56,12 +56,11 @@ class EmbeddedServer:
         folder = Folder.prepare(data, least_free)
         folder.lock()
         server = cls(folder, fsync, port)
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(server._give_up)
             if not await server._adopt():
                 await server._launch()
-        except BaseException:
-            await server._give_up()
-            raise
+            undo.pop_all()
         server._watch = asyncio.create_task(server._keep_alive(), name="store-server")
         return server
 

@@ -1,5 +1,6 @@
 """All the store's ports over one link; with no address, over a private server in the data folder."""
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,21 +62,19 @@ async def open_store(
             raise
         folder = Folder.prepare(data / "store", 0)
         return await _opened(await connect(folder.url, prefix, sync=folder.synced), None, reclaim_s)
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(server.stop)
         link = await connect(server.url, prefix, sync=server.sync)
-    except BaseException:
-        await server.stop()
-        raise
+        undo.pop_all()
     return await _opened(link, server, reclaim_s)
 
 
 async def _opened(link: Link, server: EmbeddedServer | None, reclaim_s: float) -> Store:
     store = over(link, server, reclaim_s)
-    try:
+    async with AsyncExitStack() as undo:
+        undo.push_async_callback(store.aclose)
         await store.inbox.prepare()
-    except BaseException:
-        await store.aclose()
-        raise
+        undo.pop_all()
     return store
 
 

@@ -85,11 +85,18 @@ async def test_an_unsuitable_server_is_refused_with_the_mend(facts: str, text: s
 
 
 @pytest.mark.parametrize(
-    "facts", ["redis_version:7.2.0", "redis_version:7.2.4\r\nvalkey_version:8.0.0", "redis_version:10.0.1"]
+    ("facts", "waits_for_fsync"),
+    [
+        ("redis_version:7.2.0", False),
+        ("redis_version:7.2.4\r\nvalkey_version:8.0.0", True),
+        ("redis_version:10.0.1", False),
+    ],
 )
-async def test_a_suitable_one_is_taken(facts: str) -> None:
+async def test_a_suitable_one_is_taken(facts: str, *, waits_for_fsync: bool) -> None:
     async with answering(f"# Server\r\n{facts}\r\nrole:master\r\naof_enabled:1\r\n") as url:
         link = await connect(url, "wb:")
+        assert (link.prefix, link.where) == ("wb:", url)
+        assert (link.sync is not None) == waits_for_fsync
         await link.aclose()
 
 

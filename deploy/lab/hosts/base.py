@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.lab.bundle.cache import Cache, Say
@@ -38,12 +39,11 @@ def obtain_base(cache: Path, say: Say) -> Path:
         partial = base.with_suffix(".partial")
         started = time.monotonic()
         say("hosts      Debian 12: debootstrap into the cache, once, about 650 MB and 2 minutes")
-        try:
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, partial, ignore_errors=True)
             _bootstrap(partial, say)
             _finish(partial)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+            undo.pop_all()
         partial.rename(base)
         say(f"hosts      Debian 12 made in {time.monotonic() - started:.0f} s")
         return base
