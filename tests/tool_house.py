@@ -1,9 +1,11 @@
 """The tools with real git, real Terraform, the real provider and the lab's Proxmox API, for tests."""
 
 import contextlib
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -138,6 +140,7 @@ def run_lab_proxmox(folder: Path) -> Generator[LabProxmox]:
         server.wait(10)
 
 
+@functools.cache
 def make_toolchain() -> Toolchain:
     bundle = obtain({"terraform", "provider"}, CACHE, say=lambda _line: None)
     assert bundle.terraform is not None
@@ -216,3 +219,11 @@ class ToolHouse:
         result = await self.use("terraform_plan")
         assert result.status == "ok", result.text
         return str(result.facts["plan"])
+
+
+@contextlib.contextmanager
+def open_tool_house(folder: Path) -> Generator[ToolHouse]:
+    """The lab's Proxmox with its data in `folder`, and a data folder with a short path, as sockets need it."""
+    with run_lab_proxmox(folder) as lab, tempfile.TemporaryDirectory(prefix="wbt") as data:
+        Path(data).chmod(0o711)  # so that a child with a user of its own gets there
+        yield ToolHouse(Path(data), lab, make_toolchain())

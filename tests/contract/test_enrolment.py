@@ -1,6 +1,5 @@
 """An applied plan fills the inventory through the Proxmox API: real Terraform, real provider, the lab's API (rule 25)."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,32 +7,19 @@ from pathlib import Path
 import pytest
 
 from bot.domain.calls import Prepared, ToolResult
-from tests.tool_house import VALUES, LabProxmox, ToolHouse, make_toolchain, run_lab_proxmox
+from tests.tool_house import VALUES, ToolHouse, open_tool_house
 from tools.enrolment import enrolment, rosters
 from tools.hosts import Roster
 from tools.proxmox import Cluster
 from tools.proxmox_guest import Guests
-from tools.terraform_cli import Toolchain
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
-@pytest.fixture(scope="module")
-def toolchain() -> Toolchain:
-    return make_toolchain()
-
-
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LabProxmox]:
-    with run_lab_proxmox(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def house(lab: LabProxmox, toolchain: Toolchain) -> Iterator[ToolHouse]:
-    with tempfile.TemporaryDirectory(prefix="wbt") as folder:
-        Path(folder).chmod(0o711)
-        yield ToolHouse(Path(folder), lab, toolchain)
+def house(tmp_path: Path) -> Iterator[ToolHouse]:
+    with open_tool_house(tmp_path) as opened:
+        yield opened
 
 
 def roster_over(house: ToolHouse, token: str) -> Roster:

@@ -1,7 +1,6 @@
 """The binaries' door against a release server of its own: checksums, cache, fallbacks, errors that help."""
 
 import hashlib
-import http.server
 import io
 import json
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,30 +17,23 @@ from deploy.lab.bundle.items import obtain
 from deploy.lab.bundle.provider import obtain_provider
 from deploy.lab.bundle.release import ChecksumError, name_platform, read_pins
 from deploy.lab.bundle.terraform import obtain_terraform
+from tests.contract.bundle_house import NOWHERE, Releases, serving_releases
 
-NOWHERE = "http://127.0.0.1:1"
 MACHINE = name_platform()
 TERRAFORM_ZIP = f"terraform_1.11.4_{MACHINE}.zip"
 PROVIDER_ZIP = f"terraform-provider-proxmox_0.111.1_{MACHINE}.zip"
 
 
-@dataclass
-class Releases:
-    """A web server whose files are a dictionary."""
+def offer_terraform(releases: Releases, content: bytes) -> str:
+    packed = pack("terraform", content)
+    releases.files[f"/terraform/1.11.4/{TERRAFORM_ZIP}"] = packed
+    return hashlib.sha256(packed).hexdigest()
 
-    url: str
-    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    asked: list[str] = field(default_factory=list[str])
 
-    def offer_terraform(self, content: bytes) -> str:
-        packed = pack("terraform", content)
-        self.files[f"/terraform/1.11.4/{TERRAFORM_ZIP}"] = packed
-        return hashlib.sha256(packed).hexdigest()
-
-    def offer_provider(self, content: bytes) -> str:
-        packed = pack("terraform-provider-proxmox_v0.111.1", content)
-        self.files[f"/bpg/terraform-provider-proxmox/releases/download/v0.111.1/{PROVIDER_ZIP}"] = packed
-        return hashlib.sha256(packed).hexdigest()
+def offer_provider(releases: Releases, content: bytes) -> str:
+    packed = pack("terraform-provider-proxmox_v0.111.1", content)
+    releases.files[f"/bpg/terraform-provider-proxmox/releases/download/v0.111.1/{PROVIDER_ZIP}"] = packed
+    return hashlib.sha256(packed).hexdigest()
 
 
 def pack(name: str, content: bytes) -> bytes:
@@ -55,27 +46,8 @@ def pack(name: str, content: bytes) -> bytes:
 
 @pytest.fixture
 def releases() -> Iterator[Releases]:
-    known = Releases("")
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            known.asked.append(self.path)
-            content = known.files.get(self.path)
-            self.send_response(200 if content is not None else 404)
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-            del format, args
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    known.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield known
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_releases() as known:
+        yield known
 
 
 @pytest.fixture
@@ -121,7 +93,7 @@ def test_tofu_is_taken_where_terraform_is_too_old(cache: Cache, said: list[str],
 def test_a_pinned_terraform_is_downloaded_once_and_then_offline(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path
 ) -> None:
-    pins = write_pins(tmp_path, releases.offer_terraform(b"#!/bin/sh\n"), None)
+    pins = write_pins(tmp_path, offer_terraform(releases, b"#!/bin/sh\n"), None)
     first = obtain_terraform(cache, said.append, releases=releases.url, search_path="", pins=pins)
     assert first.path.read_bytes() == b"#!/bin/sh\n"
     assert first.path.stat().st_mode & 0o111
@@ -135,7 +107,7 @@ def test_a_pinned_terraform_is_downloaded_once_and_then_offline(
 def test_a_cached_file_that_changed_is_fetched_again(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path
 ) -> None:
-    pins = write_pins(tmp_path, releases.offer_terraform(b"genuine"), None)
+    pins = write_pins(tmp_path, offer_terraform(releases, b"genuine"), None)
     path = obtain_terraform(cache, said.append, releases=releases.url, search_path="", pins=pins).path
     path.write_bytes(b"half a fi")
     again = obtain_terraform(cache, said.append, releases=releases.url, search_path="", pins=pins)
@@ -143,7 +115,7 @@ def test_a_cached_file_that_changed_is_fetched_again(
 
 
 def test_a_wrong_checksum_keeps_nothing(releases: Releases, cache: Cache, said: list[str], tmp_path: Path) -> None:
-    releases.offer_terraform(b"tampered")
+    offer_terraform(releases, b"tampered")
     pins = write_pins(tmp_path, "0" * 64, None)
     with pytest.raises(UnobtainableError, match=r"expected 0{64} \(pinned checksum\); discarded"):
         obtain_terraform(cache, said.append, releases=releases.url, search_path="", pins=pins)
@@ -153,7 +125,7 @@ def test_a_wrong_checksum_keeps_nothing(releases: Releases, cache: Cache, said: 
 def test_without_a_pin_the_releases_own_list_decides_and_is_named(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path
 ) -> None:
-    digest = releases.offer_terraform(b"released")
+    digest = offer_terraform(releases, b"released")
     releases.files["/terraform/1.11.4/terraform_1.11.4_SHA256SUMS"] = f"{digest}  {TERRAFORM_ZIP}\n".encode()
     pins = write_pins(tmp_path, None, None)
     found = obtain_terraform(cache, said.append, releases=releases.url, search_path="", pins=pins)
@@ -164,7 +136,7 @@ def test_without_a_pin_the_releases_own_list_decides_and_is_named(
 def test_without_a_pin_and_without_a_list_entry_nothing_is_taken(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path
 ) -> None:
-    releases.offer_terraform(b"released")
+    offer_terraform(releases, b"released")
     releases.files["/terraform/1.11.4/terraform_1.11.4_SHA256SUMS"] = b"0000  something-else.zip\n"
     pins = write_pins(tmp_path, None, None)
     with pytest.raises(UnobtainableError, match="does not list"):
@@ -184,7 +156,7 @@ def test_no_terraform_anywhere_says_what_to_install(cache: Cache, said: list[str
 def test_the_provider_comes_from_its_release_into_a_mirror(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path
 ) -> None:
-    pins = write_pins(tmp_path, None, releases.offer_provider(b"provider"))
+    pins = write_pins(tmp_path, None, offer_provider(releases, b"provider"))
     found = obtain_provider(cache, said.append, github=releases.url, go="no-go-here", pins=pins)
     below = f"bpg/proxmox/0.111.1/{MACHINE}/terraform-provider-proxmox_v0.111.1"
     for registry in ("registry.terraform.io", "registry.opentofu.org"):
@@ -202,7 +174,7 @@ def test_the_provider_comes_from_its_release_into_a_mirror(
 def test_the_provider_is_built_where_its_release_cannot_be_had(
     releases: Releases, cache: Cache, said: list[str], tmp_path: Path, *, reachable: bool
 ) -> None:
-    releases.offer_provider(b"tampered")
+    offer_provider(releases, b"tampered")
     pins = write_pins(tmp_path, None, "0" * 64)
     script = 'for word; do [ "$last" = -o ] && { echo "$CGO_ENABLED $GOFLAGS" > "$word"; cat go.mod >> "$word"; }; last=$word; done'
     go = write_script(tmp_path / "bin/go", script)

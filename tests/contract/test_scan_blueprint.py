@@ -1,6 +1,5 @@
 """`scan` on a real plan of the blueprint: real Terraform, real provider, real checkov."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from bot.domain.calls import Prepared
 from tests.fakes import call
 from tests.scan_house import RULES
-from tests.tool_house import ROOT, LabProxmox, ToolHouse, make_toolchain, run_lab_proxmox
+from tests.tool_house import ROOT, ToolHouse, open_tool_house
 from tools.scan import Scan
 
 SCANNER = ROOT / ".cache/scanner/bin/checkov"
@@ -23,16 +22,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LabProxmox]:
-    with run_lab_proxmox(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def house(lab: LabProxmox) -> Iterator[ToolHouse]:
-    with tempfile.TemporaryDirectory(prefix="wbt") as folder:
-        Path(folder).chmod(0o711)  # so that a child with a user of its own gets there
-        yield ToolHouse(Path(folder), lab, make_toolchain())
+def house(tmp_path: Path) -> Iterator[ToolHouse]:
+    with open_tool_house(tmp_path) as opened:
+        yield opened
 
 
 async def test_the_blueprint_has_only_findings_that_block_nowhere(house: ToolHouse) -> None:

@@ -1,6 +1,5 @@
 """A plan that can never be applied again is gone, the same code planned again is known, what is unknown is production."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from bot.domain.calls import Prepared, Target
 from bot.domain.ports import Cannot
-from tests.tool_house import MAIN, VALUES, VARIABLES, LabProxmox, ToolHouse, make_toolchain, run_lab_proxmox
+from tests.tool_house import MAIN, VALUES, VARIABLES, ToolHouse, open_tool_house
 from tools.snapshot import ChangedError
 from tools.terraform_state import state_of
 
@@ -18,16 +17,9 @@ SECRETS = ("code/tfplan", "about/plan.json")
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LabProxmox]:
-    with run_lab_proxmox(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def house(lab: LabProxmox) -> Iterator[ToolHouse]:
-    with tempfile.TemporaryDirectory(prefix="wbt") as folder:
-        Path(folder).chmod(0o711)  # so that a child with a user of its own gets there
-        yield ToolHouse(Path(folder), lab, make_toolchain())
+def house(tmp_path: Path) -> Iterator[ToolHouse]:
+    with open_tool_house(tmp_path) as opened:
+        yield opened
 
 
 def kept(house: ToolHouse, revision: str) -> list[str]:

@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,32 +22,17 @@ from tests.tool_house import (
     ROOT,
     VALUES,
     VARIABLES,
-    LabProxmox,
     ToolHouse,
-    make_toolchain,
-    run_lab_proxmox,
+    open_tool_house,
 )
-from tools.terraform_cli import Toolchain
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
-@pytest.fixture(scope="module")
-def toolchain() -> Toolchain:
-    return make_toolchain()
-
-
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[LabProxmox]:
-    with run_lab_proxmox(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def house(lab: LabProxmox, toolchain: Toolchain) -> Iterator[ToolHouse]:
-    with tempfile.TemporaryDirectory(prefix="wbt") as folder:
-        Path(folder).chmod(0o711)  # so that a child with a user of its own gets there
-        yield ToolHouse(Path(folder), lab, toolchain)
+def house(tmp_path: Path) -> Iterator[ToolHouse]:
+    with open_tool_house(tmp_path) as opened:
+        yield opened
 
 
 async def test_a_plan_is_shown_approved_and_applied_as_it_is(house: ToolHouse) -> None:
