@@ -176,6 +176,7 @@ class Player:
         self.seen = 0
         self.clicks = 0
         self.said = 0
+        self.looks = 0
 
     async def play(self) -> None:
         async with self.house.work():
@@ -337,6 +338,7 @@ class Player:
     # what is to be seen -------------------------------------------------------------------------------------------
 
     async def look(self, expect: Expect) -> None:
+        self.looks += 1
         lines = [line_of(post) for post in self.house.shown]
         new, self.seen = lines[self.seen :], len(lines)
         self.in_order(expect.posts, new)

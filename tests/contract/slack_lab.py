@@ -52,8 +52,10 @@ class Lab:
         """What apps posted into a thread."""
         return [one for one in await self.thread(ts, channel) if one["ts"] != ts]
 
-    async def fault(self, kind: str, **more: Any) -> None:
-        assert (await self.do("fault", kind=kind, **more))["ok"]
+    async def fault(self, kind: str, **more: Any) -> Any:
+        answer = await self.do("fault", kind=kind, **more)
+        assert answer["ok"], answer
+        return answer
 
     async def calls(self, method: str) -> list[dict[str, Any]]:
         return [call for call in (await self.see("record"))["calls"] if call["method"] == method]

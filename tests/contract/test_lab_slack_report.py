@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -164,11 +165,13 @@ async def test_the_process_does_not_outlive_its_parent(tmp_path: Path) -> None:
         while not ready.exists():
             await asyncio.sleep(0.05)
     child = int(json.loads(ready.read_text())["pid"])
+    assert _alive(child)
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(5):
-        while _alive(child):
-            await asyncio.sleep(0.05)
+    until = time.monotonic() + 5
+    while _alive(child) and time.monotonic() < until:
+        await asyncio.sleep(0.05)
+    assert not _alive(child)
 
 
 def _alive(pid: int) -> bool:

@@ -102,6 +102,7 @@ async def test_the_lease_is_given_up_at_once_so_a_restart_sends_at_once(lab: Lab
     async with running(lab, store, "two") as gateway:
         await store.outbox.put(Post("n", Thread("T0LAB00001", CHANNEL, root), "watchbill", Notice("hello")))
         await until(lambda: gateway.sender.health.delivered == 1, 3)
+    assert [one["text"] for one in await lab.replies(root)] == ["hello"]
 
 
 async def test_stop_before_slack_can_be_reached_ends_the_gateway(lab: Lab, store: Store) -> None:

@@ -65,18 +65,28 @@ async def test_rule_4_a_failed_write_gives_no_ack_and_slack_sends_again(lab: Lab
 
 async def test_rule_4_a_dropped_socket_mends_and_nothing_is_lost(lab: Lab, inbox: MemoryInbox) -> None:
     async with listening(lab, inbox) as (ingress, _):
-        await lab.fault("drop_socket", app=None)
+        cut = await lab.fault("drop_socket", app=None)
         first = await lab.post("@Architect while the line is cut")
         await until(lambda: all(link.connected for link in ingress.health().values()))
         second = await lab.post("@Architect and after")
-        await until(lambda: {said.ts for said in inbox.said.values()} == {first, second})
+        await until(lambda: {said.ts for said in inbox.said.values()} >= {first, second})
+        await until(lambda: settled(lab))
+        report = await lab.see("report")
+    assert cut["hit"] == 5, "every app's line was cut"
+    assert [said.ts for said in inbox.said.values()] == [first, second]
+    assert report["unacked"] == 0
 
 
 async def test_rule_4_slack_asks_to_reconnect(lab: Lab, inbox: MemoryInbox) -> None:
     async with listening(lab, inbox):
-        await lab.fault("disconnect", reason="refresh_requested", app=None)
+        asked = await lab.fault("disconnect", reason="refresh_requested", app=None)
         stamps = {await lab.post(f"@Architect number {number}") for number in range(3)}
-        await until(lambda: {said.ts for said in inbox.said.values()} == stamps)
+        await until(lambda: {said.ts for said in inbox.said.values()} >= stamps)
+        await until(lambda: settled(lab))
+        report = await lab.see("report")
+    assert asked["hit"] == 5, "every app was asked"
+    assert {said.ts for said in inbox.said.values()} == stamps
+    assert report["unacked"] == 0
 
 
 async def test_rule_4_an_edit_counts_and_an_unfurled_link_does_not(lab: Lab, inbox: MemoryInbox) -> None:

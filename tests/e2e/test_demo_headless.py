@@ -67,6 +67,9 @@ def test_rule_8_a_machine_destroyed_behind_its_back_is_noticed_when_the_evidence
         until(lambda: "0 of 3 criteria hold now" in whispers(lab), "what no longer does", lab=lab, ts=ts)
         told = "Mission 1: evidence that held does not hold now, criterion 1, 2, 3."
         until(lambda: told in words(lab, ts), "the notice in the thread", lab=lab, ts=ts)
+        thread = words(lab, ts)
+        assert thread.count(told) == 1, "said once, not at each probe"
+        assert thread.index("Mission 1 is done") < thread.index(told), "the mission's end stays as it was said"
 
 
 def test_rule_8_what_cannot_be_probed_ends_partial_not_done() -> None:

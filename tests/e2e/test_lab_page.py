@@ -81,9 +81,21 @@ async def test_a_click_that_nobody_acknowledges_says_so_and_can_be_repeated(worl
     posted = await world.say("watchbill", "Approval needed", blocks=CARD)
     page = await world.open_page()
     card = page.locator(f'article[data-ts="{posted}"]')
-    await card.locator('[data-action-id="approve"]').click()
+    press = card.locator('[data-action-id="approve"]')
+    await press.click()
     await expect(card.get_by_test_id("click-error")).to_contain_text("nobody received the click")
-    await expect(card.locator('[data-action-id="approve"]')).to_be_enabled()
+    await expect(press).to_be_enabled()
+    clicks: list[str] = []
+
+    async def approve(ack: Callable[[], Awaitable[None]], body: Json) -> None:
+        await ack()
+        clicks.append(body["container"]["message_ts"])
+
+    async with world.bolt("watchbill", lambda app: app.action("approve")(approve)):
+        await press.click()
+        await expect(card.get_by_test_id("click-error")).to_have_count(0)
+        await expect(press).to_be_enabled()
+    assert clicks == [posted], "the second click arrives, the first one not after all"
 
 
 async def test_deny_opens_a_modal_whose_reason_arrives(world: World) -> None:
@@ -169,5 +181,6 @@ async def test_an_ephemeral_message_is_only_for_its_person(world: World) -> None
     await expect(note).to_contain_text("Only visible to you")
     await page.get_by_test_id("me-bo").click()
     await expect(note).to_have_count(0)
+    assert "Someone else has to approve it." not in await page.locator("body").inner_text()
     await page.get_by_test_id("me-ana").click()
     await expect(note).to_have_count(1)

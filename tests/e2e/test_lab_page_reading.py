@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.lab_page import ANA, CARD, CHANNEL, MARKS, Json, World, message, open_world, section
+from tests.e2e.lab_page import ANA, BO, CARD, CHANNEL, MARKS, Json, World, message, open_world, section
 
 pytestmark = MARKS
 
@@ -15,6 +15,12 @@ pytestmark = MARKS
 async def world() -> AsyncIterator[World]:
     async with open_world() as opened:
         yield opened
+
+
+async def kept(world: World) -> list[str]:
+    """The texts of the channel, oldest first, as the API gives them."""
+    history = await world.client("watchbill").conversations_history(channel=CHANNEL)
+    return [one["text"] for one in reversed(history["messages"])]
 
 
 async def test_reading_above_is_not_disturbed_and_new_messages_are_counted(world: World) -> None:
@@ -52,6 +58,7 @@ async def test_up_edits_the_last_own_message_and_lines_stay_lines(world: World) 
     await composer.press("Enter")
     await expect(message(page, "changed for @bo")).to_contain_text("(edited)")
     await expect(page.locator("article.message")).to_have_count(1)
+    assert await kept(world) == [f"changed for <@{BO}>"]
 
 
 async def test_what_was_missed_while_the_server_was_out_of_reach_is_read_again(world: World) -> None:
@@ -63,6 +70,10 @@ async def test_what_was_missed_while_the_server_was_out_of_reach_is_read_again(w
     await world.context.set_offline(offline=False)
     await expect(message(page, "said meanwhile")).to_be_visible()
     await expect(page.get_by_test_id("connection")).to_be_hidden()
+    await world.say("builder", "said after")
+    await expect(message(page, "said after")).to_be_visible()
+    shown = await page.locator("article.message .text").all_inner_texts()
+    assert shown == ["said meanwhile", "said after"], "each once and in order"
 
 
 async def test_a_suggestion_fills_the_composer_and_a_command_answers_only_me(world: World) -> None:
@@ -87,6 +98,7 @@ async def test_a_suggestion_fills_the_composer_and_a_command_answers_only_me(wor
     await composer.press("Enter")
     await expect(page.get_by_test_id("composer-problem")).to_contain_text("/nonsense is not a command here")
     await expect(composer).to_have_value("/nonsense")
+    assert await kept(world) == [], "neither the command nor its answer is in the channel"
 
 
 async def test_files_and_the_home_tab_can_be_looked_at(world: World) -> None:
@@ -103,6 +115,7 @@ async def test_files_and_the_home_tab_can_be_looked_at(world: World) -> None:
     await expect(page.get_by_test_id("home")).to_contain_text("Mission 7 runs")
     await page.get_by_test_id("me-bo").click()
     await expect(page.get_by_test_id("home")).to_contain_text("Nothing is published here yet")
+    assert "Mission 7" not in await page.get_by_test_id("home").inner_text(), "a home tab is its person's alone"
 
 
 async def test_the_drawer_shows_what_the_lab_counted_and_plants_faults(world: World) -> None:

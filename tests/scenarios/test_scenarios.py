@@ -15,4 +15,6 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", scenarios(), ids=name_of)
 async def test_conversation(path: Path, crew_store: Store, tmp_path: Path) -> None:
-    await Player(read(path), crew_store, tmp_path).play()
+    player = Player(read(path), crew_store, tmp_path)
+    await player.play()
+    assert player.looks, "a conversation in which nothing is expected shows nothing"

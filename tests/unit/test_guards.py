@@ -365,4 +365,9 @@ def test_no_text_breaks_or_stalls_a_guard(text: str) -> None:
         said(text),
         returned("c2", text=text),
     ]
-    seen(*entries, called("c3", "shell", command=text))
+    found = seen(*entries, called("c3", "shell", command=text))
+    assert {one.guard for one in found} <= {guard.name for guard in GUARDS}
+    for one in found:
+        assert len(one.text) + sum(len(fact) for fact in one.facts) < 20_000, (
+            "what a guard says is no copy of what it read"
+        )
