@@ -12,6 +12,7 @@ from bot.policy.commands.lines import HOLE, Word
 NUMBER = re.compile(r"-[0-9]+\Z")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 TAKES_ALL = frozenset({Kind.COMMAND, Kind.REMOTE})
+MEANT_FIRST = (Kind.SENDS, Kind.EXECUTES, Kind.SHELL, Kind.CODE, Kind.REMOVES, Kind.WRITES, Kind.READS, Kind.OUTPUTS)
 BOOLEANS = frozenset({"true", "false", "1", "0", "t", "f", "TRUE", "FALSE", "True", "False"})
 MOST_MEANT = 8
 OFF = frozenset({"false", "0", "f", "FALSE", "False"})
@@ -241,7 +242,7 @@ class Grammar:
         name, sign, value = word.text.partition("=")
         begun = {id(o): o for known, o in self._entry.options.items() if known.casefold().startswith(name.casefold())}
         after = self._words[self._at] if self._at < len(self._words) else None
-        for option in list(begun.values())[:MOST_MEANT]:
+        for option in sorted(begun.values(), key=_meant_first)[:MOST_MEANT]:
             if option.kind is Kind.FLAG:
                 self.reading.given.append(Given(option, None, self._at - 1))
             elif option.kind not in {Kind.COMMAND, Kind.UNTIL}:
@@ -368,6 +369,11 @@ class Grammar:
             else:
                 self._doubt(f"has more operands than are known, from {_shown(word)} on")
                 return
+
+
+def _meant_first(option: Option) -> int:
+    """Of many options with one beginning, those whose values can do harm are looked at."""
+    return MEANT_FIRST.index(option.kind) if option.kind in MEANT_FIRST else len(MEANT_FIRST)
 
 
 def _rest(word: Word, skipped: int) -> Word:
