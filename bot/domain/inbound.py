@@ -18,6 +18,7 @@ class Reply:
     app: str = ""  # app id that received the click
     message_ts: str = ""  # the message that carried the button
     ephemeral: bool = False  # that message is for this person only: no post of the outbox
+    foreign: bool = False  # pressed by somebody of a connected workspace, as Slack's payload says
 
 
 @dataclass(frozen=True, slots=True)

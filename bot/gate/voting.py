@@ -27,7 +27,7 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     reply = cast.reply
     request = await parts.approvals.get(cast.request)
     place = _listed_place(reply, request) or Thread(reply.team, reply.channel, reply.thread_ts)
-    refused = await _check(parts, request, reply.user, place, cast.ballot)
+    refused = await _check(parts, request, reply.user, place, cast.ballot, foreign=reply.foreign)
     if refused is None and request is not None and cast.ballot == "approve" and not _typed(cast.typed, request):
         wanted = " ".join(request.terms.typed_names)
         refused = NotCounted("typed_wrong", f"Not approved: type exactly {wanted}", request)
@@ -83,7 +83,7 @@ async def may_vote(parts: Parts, request: RequestId, user: UserId, place: Thread
 
 
 async def _check(
-    parts: Parts, request: ApprovalRequest | None, user: UserId, place: Thread, ballot: str
+    parts: Parts, request: ApprovalRequest | None, user: UserId, place: Thread, ballot: str, *, foreign: bool = False
 ) -> NotCounted | None:
     if request is None:
         return _unknown()
@@ -96,7 +96,7 @@ async def _check(
         return _ended(void_now or await parts.approvals.get(request.id) or request) or _unknown()
     if parts.clock.now() >= request.expires_at:
         return NotCounted("expired", _expired(request), request)
-    human = await parts.people.human(user)
+    human = Human(user, "", frozenset(), "external") if foreign else await parts.people.human(user)
     able = who_may(parts, request)
     if human.standing != "member" or not {role.value for role in human.roles} & request.terms.approvers:
         return await _outsider(parts, request, human, able)

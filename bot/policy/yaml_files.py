@@ -19,6 +19,8 @@ class StrictLoader(FASTEST):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 # yaml's signature
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is one word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
@@ -47,7 +49,7 @@ def validate(shown: str, text: str, model: type[File], mend: str = "") -> File:
         line, found = locate(text, [str(part) for part in first["loc"]])
         if first["type"] == "missing":
             found.append(str(first["loc"][-1]))
-        mends = ". ".join(part for part in (_mend(first["type"]), mend) if part)
+        mends = ". ".join(part for part in (_mend(first["type"], first["loc"], model), mend) if part)
         wrong = first["msg"].removeprefix("Value error, ")
         raise PolicyError(f"{shown}:{line}", ".".join(found), wrong, mends) from error
 
@@ -78,9 +80,15 @@ def locate(text: str, path: list[str]) -> tuple[int, list[str]]:
 def read_text(path: Path) -> str:
     """The file's text. Raises PolicyError where it is missing or no UTF-8."""
     try:
-        return path.read_bytes().decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise PolicyError(shown(path), "", "this is not UTF-8", "Save the file as UTF-8") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes, to count in the policies' version. Raises PolicyError where they cannot be read."""
+    try:
+        return path.read_bytes()
     except OSError as error:
         wrong = f"it cannot be read ({error.strerror})"
         raise PolicyError(
@@ -92,7 +100,8 @@ def shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _mend(kind: str) -> str:
+def _mend(kind: str, place: tuple[int | str, ...], model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
-        return "Remove or rename this key"
+        known = f". Known at the top: {', '.join(model.model_fields)}" if len(place) == 1 else ""
+        return f"Remove or rename this key{known}"
     return "Add it" if kind == "missing" else "Correct it"

@@ -176,13 +176,13 @@ def _click(press: wire.BlockActions, known: Known, app: str) -> Parsed:
     if channel is None or ts is None:
         return Dropped("malformed")
     foreign = press.team is None or press.team.id != known.team
-    if foreign and action.action_id != "stop":  # people of a connected workspace may press STOP and nothing else
-        return Dropped("other_team")
     alone = "" if press.container.is_ephemeral else ts  # what only one person sees begins no thread
     root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or alone
     thread = Thread(known.team, channel, root)
     user = UserId(press.user.id)
-    reply = Reply(known.team, channel, root, user, press.trigger_id, press.api_app_id, ts, press.container.is_ephemeral)
+    reply = Reply(
+        known.team, channel, root, user, press.trigger_id, press.api_app_id, ts, press.container.is_ephemeral, foreign
+    )  # fmt: skip
     once = f"click/{press.api_app_id}/{action.action_ts}/{user}/{action.action_id}/{action.value}"
     return _meaning(action, thread, reply, once)
 
@@ -193,6 +193,8 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
         return Urgent(StopAsked(thread, reply.user, reply), once)
     if not value:
         return Dropped("malformed")
+    if reply.foreign:  # people of a connected workspace may press STOP and nothing else; the gate tells them so
+        return _of_a_stranger(action.action_id, value, reply, once)
     answer = _ANSWER.fullmatch(action.action_id)
     if answer:
         return InOrder(thread.lane, AnswerGiven(QuestionId(value), "", int(answer[1]), reply))
@@ -212,6 +214,16 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
             return InOrder(thread.lane, ExtendAsked(value, reply))
         case _:
             return Dropped("unknown_action")
+
+
+def _of_a_stranger(action_id: str, value: str, reply: Reply, once: str) -> Parsed:
+    match action_id:
+        case "approve" | "approve_grant" | "approve_typed":
+            return Urgent(VoteCast(RequestId(value), "approve", "", "", reply), once)
+        case "deny" | "narrow":
+            return Urgent(VoteCast(RequestId(value), "deny", "", "", reply), once)
+        case _:
+            return Dropped("other_team")
 
 
 def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:

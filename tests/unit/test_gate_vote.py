@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -94,6 +95,21 @@ async def test_rule_12_outsiders_change_nothing(house: House, user: UserId, stan
         assert answer.text.startswith(text)
         assert house.audit.kinds()[-1] == "vote.refused_not_an_approver"
     assert house.approvals.requests[request.id].status == "pending"
+
+
+@pytest.mark.parametrize("ballot", ["approve", "deny"])
+async def test_rule_12_a_click_from_another_workspace_counts_for_nothing_whoever_it_names(
+    house: House, ballot: Literal["approve", "deny"]
+) -> None:
+    request = await house.held()
+    reply = Reply(THREAD.team, THREAD.channel, THREAD.ts, BO, foreign=True)  # BO's id, and not from BO's workspace
+    answer = await house.gate.vote(VoteCast(request.id, ballot, "", "", reply))
+    assert isinstance(answer, NotCounted)
+    assert answer.text == (
+        "People of other workspaces cannot decide here, so this click changed nothing. Who may decide: @bo, @chris."
+    )
+    assert house.audit.kinds()[-1] == "vote.refused_not_an_approver"
+    assert house.approvals.requests[request.id].votes == ()
 
 
 async def test_rule_12_roles_are_read_at_the_click(house: House) -> None:

@@ -65,21 +65,22 @@ def test_people_and_environments_may_lie_elsewhere(folder: Path, tmp_path: Path)
 
 
 BAD = {
-    "unknown key": ("limits.yaml", "misson: {}\n", "policies/limits.yaml: mission: Field required. Add it"),
+    "unknown key": ("limits.yaml", "misson: {}\n", "policies/limits.yaml:1: misson: Extra inputs are not permitted. Remove or rename this key. Known at the top: mission, personas,"),
     "extra key": (
         "standards.yaml", "standards: {}\nstandrads: {}\n",
-        "policies/standards.yaml: standrads: Extra inputs are not permitted. Remove it. Known at the top: standards",
+        "policies/standards.yaml:2: standrads: Extra inputs are not permitted. Remove or rename this key. Known at the top: standards",
     ),
     "extra role key": (
-        "people.yaml", "people:\n  U0BO000001: {name: bo, roles: [boss]}\n", "policies/people.yaml: people.U0BO000001.roles.0: Input",
+        "people.yaml", "people:\n  U0BO000001: {name: bo, roles: [boss]}\n", "policies/people.yaml:2: people.U0BO000001.roles.0: Input",
     ),
-    "no slack id": ("people.yaml", "people:\n  bo: {name: bo, roles: [approver]}\n", "policies/people.yaml: people.bo: String should"),
+    "no slack id": ("people.yaml", "people:\n  bo: {name: bo, roles: [approver]}\n", "policies/people.yaml:2: people.bo: String should"),
     "no roles": ("people.yaml", "people:\n  U0BO000001: {name: bo, roles: []}\n", "people.U0BO000001.roles: List should"),
-    "empty file": ("people.yaml", "", "policies/people.yaml: Input should be a valid dictionary"),
+    "empty file": ("people.yaml", "", "policies/people.yaml:1: Input should be a valid dictionary"),
     "no yaml": ("people.yaml", "people: [", "policies/people.yaml: this is no YAML"),
+    "a key of several words": ("people.yaml", "? [people, roles]\n: {}\n", "a key is one word"),
     "a key twice": ("people.yaml", PEOPLE + PEOPLE, "the key 'people' stands twice"),
     "wrong type": (
-        "threat_model.yaml", "blocks_from: {production: severe}\n", "threat_model.yaml: blocks_from.production: Input should be",
+        "threat_model.yaml", "blocks_from: {production: severe}\n", "threat_model.yaml:1: blocks_from.production: Input should be",
     ),
     "unknown environment in the threat model": (
         "threat_model.yaml", "blocks_from: {prod: high}\n", "policies/threat_model.yaml: prod: there is no such environment. Known: lab,",

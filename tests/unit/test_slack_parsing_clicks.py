@@ -87,8 +87,8 @@ def test_rule_15_a_button_gives_an_id_and_nothing_else() -> None:
         (click("approve", api_app_id="A0EVIL00001"), "watchbill", "other_app"),
         (click("approve", api_app_id="A0ARCH00001"), "architect", "other_app"),
         (click("approve"), "architect", "other_app"),
-        (click("approve", team={"id": "T0OTHER"}), "watchbill", "other_team"),
-        (click("approve", team=None), "watchbill", "other_team"),
+        (click("mission_details", team={"id": "T0OTHER"}), "watchbill", "other_team"),
+        (click("answer:1", team=None), "watchbill", "other_team"),
         (click("approve", ""), "watchbill", "malformed"),
         (click("format_disk"), "watchbill", "unknown_action"),
         (click("answer:x"), "watchbill", "unknown_action"),
@@ -98,6 +98,17 @@ def test_rule_15_a_button_gives_an_id_and_nothing_else() -> None:
 )
 def test_rule_12_clicks_from_elsewhere_are_dropped(payload: object, app: str, why: Why) -> None:
     assert parse(payload, KNOWN, app) == Dropped(why)
+
+
+@pytest.mark.parametrize("team", [{"id": "T0OTHER"}, None])
+@pytest.mark.parametrize("action_id", ["approve", "approve_grant", "approve_typed", "deny", "narrow"])
+def test_rule_12_a_vote_from_another_workspace_reaches_the_gate_as_one(
+    team: dict[str, str] | None, action_id: str
+) -> None:
+    parsed = parse(click(action_id, team=team), KNOWN, "watchbill")
+    assert isinstance(parsed, Urgent) and isinstance(parsed.item, VoteCast)
+    assert parsed.item.reply.foreign
+    assert not parsed.item.grant
 
 
 def test_rule_5_a_guest_of_another_team_may_press_stop() -> None:
