@@ -87,7 +87,9 @@ class Program:  # the parts, put together
 def read_rules(settings: Settings) -> Rules:
     """Raises CannotStartError for the first file that does not fit."""
     try:
-        policies = load_policies(settings.policies, people=settings.people, environments=settings.environments)
+        policies = load_policies(
+            settings.policies, people=settings.people, environments=settings.environments, data=settings.data
+        )
         if not read_totp_secrets(settings.totp_secrets, settings.policies) and policies.authoriser.asks_for_codes:
             raise CannotStartError('a policy says @stepup("totp"), and WATCHBILL_TOTP_SECRETS names nobody\'s secret')
         prices, knowledge = load_prices(settings.policies / "prices.yaml"), load_knowledge(settings.personas)

@@ -208,7 +208,7 @@ def _policy(what: str, call: str) -> int:
 
 def _classify(given: list[str], *, as_lines: bool) -> int:
     from bot.classification import answer_lines, show  # noqa: PLC0415
-    from bot.policy.commands.loading import load_classifier  # noqa: PLC0415
+    from bot.policy.commands.loading import PROOF, load_classifier  # noqa: PLC0415
     from bot.policy.problems import PolicyError  # noqa: PLC0415
     from bot.settings import SettingsError, load  # noqa: PLC0415
 
@@ -216,7 +216,9 @@ def _classify(given: list[str], *, as_lines: bool) -> int:
         print("give commands, each in quotes, or --jsonl and lines on stdin", file=sys.stderr)
         return EXIT_UNUSABLE
     try:
-        classifier = load_classifier(load().policies / "commands")
+        settings = load()
+        proof = settings.data / PROOF if settings.data.is_dir() else None
+        classifier = load_classifier(settings.policies / "commands", proof)
     except (SettingsError, PolicyError) as error:
         print(error, file=sys.stderr)
         return EXIT_UNUSABLE

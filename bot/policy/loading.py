@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from bot.policy.authorise import Authoriser
 from bot.policy.commands.classify import Classifier
-from bot.policy.commands.loading import load_classifier
+from bot.policy.commands.loading import PROOF, load_classifier
 from bot.policy.environments import PRODUCTION, EnvironmentMap, EnvironmentsFile
 from bot.policy.limits import Limits, LimitsFile
 from bot.policy.people import PeopleFile, Roster, check_approvers
@@ -45,10 +45,12 @@ class Policies:
     warnings: tuple[str, ...] = ()
 
 
-def load_policies(folder: Path, *, people: Path | None = None, environments: Path | None = None) -> Policies:
+def load_policies(
+    folder: Path, *, people: Path | None = None, environments: Path | None = None, data: Path | None = None
+) -> Policies:
     """Everything under `folder`, checked file by file and against each other. Raises PolicyError.
 
-    `people` and `environments` stand in for the folder's own files.
+    `people` and `environments` stand in for the folder's own files; `data` is where is kept what was proved once.
     """
     people_path = people or folder / "people.yaml"
     environments_path = environments or folder / "environments.yaml"
@@ -60,7 +62,7 @@ def load_policies(folder: Path, *, people: Path | None = None, environments: Pat
     _check_environments(authoriser, known, threat, folder.name)
     roster = read_people(people_path)
     warnings = check_approvers(roster, authoriser.terms_in(PRODUCTION), PRODUCTION, str(people_path))
-    commands = load_classifier(folder / "commands")
+    commands = load_classifier(folder / "commands", data / PROOF if data else None)
     return Policies(authoriser, known, threat, limits, standards, roster, version, commands, warnings)
 
 

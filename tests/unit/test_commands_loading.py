@@ -1,10 +1,14 @@
 """A catalogue that does not hold is refused, with file, line, entry and mend."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.policy.commands import loading
 from bot.policy.commands.catalogue import read_catalogue
+from bot.policy.commands.classify import Classifier
+from bot.policy.commands.examples import verify_examples
 from bot.policy.commands.loading import load_classifier
 from bot.policy.problems import PolicyError
 from tests.commands_house import COMMANDS, LOOK, classifier_of, folder_with, programs, shipped
@@ -35,6 +39,33 @@ def test_a_changed_file_is_proved_again(tmp_path: Path) -> None:
     second = classifier_of(tmp_path, look=LOOK.replace("shows things", "shows other things"))
     assert first is not second
     assert "shows other things" in str(second.classify("look x"))
+
+
+def test_what_was_proved_is_not_proved_again_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proved: list[int] = []
+
+    def counted(*given: Any) -> None:
+        proved.append(1)
+        verify_examples(*given)
+
+    def start(proof: Path) -> Classifier:
+        monkeypatch.setattr(loading, "_kept", {})
+        return loading.load_classifier(folder, proof)
+
+    monkeypatch.setattr(loading, "verify_examples", counted)
+    folder, proof = folder_with(tmp_path, look=LOOK), tmp_path / "data" / "proof"
+    assert [str(start(proof).classify("look x")) for _ in range(3)] == [str(start(proof).classify("look x"))] * 3
+    assert len(proved) == 1
+    proof.write_bytes(b"\xff")
+    start(proof)
+    assert len(proved) == 2
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    start(blocked / "proof")
+    assert len(proved) == 3
+    (folder / "look.yaml").write_text(LOOK.replace("match: {read", "match: {destroy"))
+    with pytest.raises(PolicyError, match="look"):
+        start(proof)
 
 
 @pytest.mark.parametrize(
