@@ -22,6 +22,7 @@ from bot.answers import Answers, Silent
 from bot.audit_heads import Heads, KeyFileError, Signer
 from bot.cards import Titles
 from bot.clock import SystemClock
+from bot.closing import Closing
 from bot.domain.ids import PersonaName
 from bot.domain.model import ToolSpec
 from bot.domain.outcomes import LimitReached
@@ -193,14 +194,15 @@ def _composed(
         rules.knowledge.told,
     )  # fmt: skip
     limit_usd, heads = policies.limits.mission.usd, _heads(settings, store, redactor)
+    closing_posts = Closing(store.artifacts, clock, titles, redactor.text, heads.now)
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=titles, limit_usd=limit_usd, warn=warn,
-        audit_head=heads.now,
+        closing=closing_posts,
     )  # fmt: skip
     rules_of_lanes = LaneRules(
         journal=store.journal, approvals=store.approvals, gate=gate, people=people, environments=policies.environments,
         personas=personas, clock=clock, titles=titles, estate=settings.estate, limit_usd=limit_usd,
-        extenders=policies.limits.extenders, extend_factor=policies.limits.factor, audit_head=heads.now,
+        extenders=policies.limits.extenders, extend_factor=policies.limits.factor, closing=closing_posts,
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,

@@ -7,7 +7,8 @@ from typing import Protocol, assert_never
 
 from bot.agents.answering import alarms
 from bot.agents.persona import Persona
-from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, reminder, report
+from bot.cards import WATCHBILL, Titles, mission_card, reminder
+from bot.closing import Closing
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Settlement
 from bot.domain.calls import ToolResult
@@ -65,7 +66,7 @@ class LaneRules:
     def __init__(
         self, *, journal: Journal, approvals: Approvals, gate: Gate, people: People, environments: Environments,
         personas: Mapping[PersonaName, Persona], clock: Clock, titles: Titles, estate: str, limit_usd: float,
-        extenders: frozenset[Role], extend_factor: float, audit_head: AuditHead = no_head,
+        extenders: frozenset[Role], extend_factor: float, closing: Closing,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._approvals = approvals
@@ -79,7 +80,7 @@ class LaneRules:
         self._limit_usd = limit_usd
         self._extenders = extenders
         self._extend_factor = extend_factor
-        self._audit_head = audit_head
+        self._closing = closing
 
     async def mission_in(self, lane: LaneKey) -> MissionId | None:
         return await self._journal.mission_of(_thread(lane))
@@ -358,7 +359,7 @@ class LaneRules:
                 for question in state.questions.values()
             ),
             Post(f"stopped:{state.id}", state.thread, WATCHBILL, notice),
-            report(over, self._clock.now(), code=f"branch missions/{state.id}", audit_head=await self._audit_head()),
+            *await self._closing.posts(over),
         )
         await self._write(visit, ids, log.StopPressed(asked.user), log.MissionEnded("stopped", text), posts=posts)
         await self._show(visit)

@@ -9,7 +9,8 @@ from typing import Protocol, assert_never
 from bot import log as logs
 from bot.agents.hold import Hold
 from bot.agents.loop import AgentLoop
-from bot.cards import WATCHBILL, AuditHead, Titles, mission_card, no_head, report
+from bot.cards import WATCHBILL, Titles, mission_card
+from bot.closing import Closing
 from bot.domain import log
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.ids import PersonaName, RequestId, Token
@@ -141,7 +142,7 @@ class Turns:
 
     def __init__(
         self, *, journal: Journal, loop: AgentLoop, cards: Cards, clock: Clock, titles: Titles,
-        limit_usd: float, warn: Warn, audit_head: AuditHead = no_head,
+        limit_usd: float, warn: Warn, closing: Closing,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._loop = loop
@@ -150,7 +151,7 @@ class Turns:
         self._titles = titles
         self._limit_usd = limit_usd
         self._warn = warn
-        self._audit_head = audit_head
+        self._closing = closing
 
     async def take(self, state: Mission, wake: Wake | None, token: Token, watch: LaneWatch) -> Mission:
         """Start the turn that `wake` asks for, or go on with the one that a dead worker left, to its end."""
@@ -185,8 +186,7 @@ class Turns:
         if settled:
             over = replace(state, turn=None, ended=settled)
             entries = (ended, log.MissionEnded(settled, f"every criterion is settled: {settled}"))
-            head = await self._audit_head()
-            posts = (report(over, self._clock.now(), code=f"branch missions/{state.id}", audit_head=head),)
+            posts = await self._closing.posts(over)
         else:
             more, posts = self._consequences(hold, outcome)
             entries, posts = (ended, *more), (*await self._approval_posts(hold), *posts)

@@ -23,6 +23,7 @@ from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
 from bot.audit_heads import Heads
+from bot.closing import Closing
 from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Target, ToolCall, ToolResult
 from bot.domain.ids import Json, LaneKey, MissionId, PersonaName, Thread, UserId
 from bot.domain.model import Answered, ModelReply, ModelRequest, ToolSpec
@@ -360,7 +361,7 @@ class CrewHouse:
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )
         )  # fmt: skip
-        limits, heads = self._limits(), Heads(store.audit, None)
+        limits, closing = self._limits(), Closing(store.artifacts, self.clock, title, str, Heads(store.audit, None).now)
         specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
         together = frozenset(name for name, tool in tools.items() if tool.together)
 
@@ -378,12 +379,12 @@ class CrewHouse:
         )
         turns = Turns(
             journal=store.journal, loop=loop, cards=gate, clock=self.clock, titles=title, limit_usd=5.0, warn=warn,
-            audit_head=heads.now,
+            closing=closing,
         )  # fmt: skip
         lanes = LaneRules(
             journal=store.journal, approvals=store.approvals, gate=gate, people=self.people, environments=environments,
             personas=personas, clock=self.clock, titles=title, estate="home", limit_usd=5.0,
-            extenders=limits.extenders, extend_factor=limits.factor, audit_head=heads.now,
+            extenders=limits.extenders, extend_factor=limits.factor, closing=closing,
         )  # fmt: skip
         answers = Answers(journal=store.journal, approvals=store.approvals, door=gate, personas=personas,
                           clock=self.clock, titles=title, watch=Silent(), estate="home",

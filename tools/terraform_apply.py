@@ -251,7 +251,8 @@ class TerraformApply(TypedTool[ApplyArguments]):
         lines = await self._enrol(prepared, scope, ending, state)
         if told.status == "ok":
             await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
-        return answer(prepared, told.status, "\n".join((told.text, *lines)), facts=told.facts, changed=True)
+        facts = {**told.facts, "root": str(prepared.binding["directory"])}
+        return answer(prepared, told.status, "\n".join((told.text, *lines)), facts=facts, changed=True)
 
     async def _enrol(
         self, prepared: Prepared, scope: Scope, ending: Ending, state: Mapping[str, Any] | str

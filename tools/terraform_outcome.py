@@ -141,6 +141,7 @@ def tell_ending(ending: Ending, state: Mapping[str, Any] | str, seen: Sequence[S
         "destroyed": len(progress.destroyed),
         "planned": planned.count,
         "exists": list(exists),
+        "machines": [{"name": m.name, "node": m.node, "vmid": m.vmid, "address": m.ip} for m in machines if m.name],
         "orphans": [_name(o) for o in orphans],
         "not_done": list(left) if status != "ok" else [],
     }

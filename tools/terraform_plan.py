@@ -53,12 +53,15 @@ class UnusablePlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A virtual machine that a plan creates or a state holds. `vmid` 0: given by Proxmox at creation."""
+    """A virtual machine that a plan creates or a state holds. `vmid` 0: given by Proxmox at creation. `ip` is its first
+    fixed address, without the prefix; "" where it has none.
+    """
 
     address: str
     name: str
     node: str
     vmid: int = 0
+    ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +327,14 @@ def _machine(change: Mapping[str, Any]) -> Iterator[Machine]:
 def _read_machine(address: str, values: Mapping[str, Any]) -> Machine:
     vmid = values.get("vm_id")
     number = vmid if isinstance(vmid, int) else 0
-    return Machine(address, str(values.get("name") or ""), str(values.get("node_name") or ""), number)
+    fixed = (
+        str(inner.get("address") or "").partition("/")[0]
+        for start in inner_list(values, "initialization")
+        for config in inner_list(start, "ip_config")
+        for inner in inner_list(config, "ipv4")
+    )
+    ip = next((found for found in fixed if found not in {"", "dhcp"}), "")
+    return Machine(address, str(values.get("name") or ""), str(values.get("node_name") or ""), number, ip)
 
 
 def _reason(cls: CallClass, vanished: Sequence[str]) -> str:

@@ -132,6 +132,24 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Built:
+    """A machine that this mission made. `address` is "" where the code gave none, `vmid` 0 where nobody said it."""
+
+    name: str
+    node: str
+    vmid: int = 0
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What stands now at one place that changes are made from (a tool and its directory), as its last run said."""
+
+    exists: tuple[str, ...] = ()
+    machines: tuple[Built, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spend:
     usd: float = 0.0
     prompt: int = 0
@@ -188,7 +206,8 @@ class Mission:
     evidence: Mapping[int, Shown] = field(default_factory=dict[int, Shown])
     waivers: Mapping[int, Waiver] = field(default_factory=dict[int, Waiver])
     approvals_by: Mapping[UserId, int] = field(default_factory=dict[UserId, int])
-    applied: tuple[str, ...] = ()
+    roots: Mapping[str, Root] = field(default_factory=dict[str, Root])
+    applied: tuple[str, ...] = ()  # what exists in all of them
     created: int = 0
     changed: int = 0
     destroyed: int = 0

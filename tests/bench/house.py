@@ -17,6 +17,7 @@ from bot.agents.loop import AgentLoop
 from bot.agents.persona import Persona, load_personas
 from bot.answers import Answers, Silent
 from bot.clock import SystemClock
+from bot.closing import Closing
 from bot.domain.calls import CallClass, Effect, Target
 from bot.domain.ids import PersonaName, UserId
 from bot.domain.model import ModelReply, ModelRequest, ToolSpec
@@ -131,14 +132,16 @@ def _house(store: Store, model: Model, folder: Path) -> House:
         lambda state, persona: limits.reached(state, persona, clock.now(), tokens=4096), str,
         CrewHealth(store.journal, clock, str),
     )  # fmt: skip
+    closing = Closing(store.artifacts, clock, str, str)
     turns = Turns(
         journal=store.journal, loop=loop, cards=gate, clock=clock, titles=str, limit_usd=usd,
         warn=lambda state, persona: [(used.what, used.text) for used in limits.near(state, persona, clock.now())],
+        closing=closing,
     )  # fmt: skip
     rules = LaneRules(
         journal=store.journal, approvals=store.approvals, gate=gate, people=people, environments=policies.environments,
         personas=personas, clock=clock, titles=str, estate="lab", limit_usd=usd, extenders=limits.extenders,
-        extend_factor=limits.factor,
+        extend_factor=limits.factor, closing=closing,
     )  # fmt: skip
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock, titles=str,
