@@ -5,6 +5,7 @@ looked at. Lines are what a person would read in the thread, one per post, in or
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -256,8 +257,7 @@ class Player:
                 while step.until not in self.house.gates.reached:
                     await asyncio.sleep(0.01)
         if step.busy:
-            await asyncio.sleep(0.05)
-            await self.house.pump()
+            await self.soon(step.expect.posts if step.expect else [])
         else:
             await self.house.quiet()
         assert not self.house.model.wrong, self.house.model.wrong
@@ -335,6 +335,16 @@ class Player:
         assert cards, "no question is shown"
         return cards[-1].question
 
+    async def soon(self, patterns: list[str]) -> None:
+        """While something runs nothing comes to rest: until it is seen what a busy step expects, or clearly is not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await asyncio.sleep(0.05)
+                await self.house.pump()
+                while not self.seen_in_order(patterns, [line_of(post) for post in self.house.shown][self.seen :]):
+                    await asyncio.sleep(0.02)
+                    await self.house.pump()
+
     # what is to be seen -------------------------------------------------------------------------------------------
 
     async def look(self, expect: Expect) -> None:
@@ -375,6 +385,10 @@ class Player:
             wanted = getattr(expect, name)
             assert wanted is None or wanted == value, f"{name} should be {wanted}, is {value}"
         assert await self.house.store.journal.verify(state.id) is None, "the log's hashes hold"
+
+    def seen_in_order(self, patterns: list[str], lines: list[str]) -> bool:
+        rest = iter(lines)
+        return all(any(re.search(pattern, line, re.DOTALL) for line in rest) for pattern in patterns)
 
     def in_order(self, patterns: list[str], lines: list[str]) -> None:
         rest = iter(lines)

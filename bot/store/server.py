@@ -37,6 +37,10 @@ RESTART_PAUSES_S = (0.0, 0.2, 1.0, 5.0)  # the last one for ever
 _log = structlog.get_logger(__name__)
 
 
+class _GoneError(Exception):
+    """The server that was to be adopted is none any more."""
+
+
 class EmbeddedServer:
     def __init__(self, folder: Folder, fsync: Fsync, port: int) -> None:
         self.folder = folder
@@ -89,7 +93,15 @@ class EmbeddedServer:
             for what in self.folder.forget_server():
                 _log.info(STORE_CLEANED, what=what)
             return False
-        facts = await self._ready(lambda: None)
+
+        def end_early() -> None:
+            if not self.folder.server_lives():
+                raise _GoneError
+
+        try:
+            facts = await self._ready(end_early)
+        except _GoneError:  # it was ending when we looked: its lock is held until its last thread is gone
+            return await self._adopt()
         await _tell(self.folder.socket, f"CONFIG SET appendfsync {self._fsync}")
         self.pid, self.adopted = int(facts["process_id"]), True
         _log.info(STORE_ADOPTED, pid=self.pid, data=str(self.folder.data))

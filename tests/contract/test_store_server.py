@@ -161,6 +161,19 @@ async def test_what_a_killed_pair_left_is_cleaned_with_a_word(tmp_path: Path) ->
     await store.aclose()
 
 
+async def test_a_server_that_ends_while_it_is_adopted_is_cleaned_up_after(tmp_path: Path) -> None:
+    with program(tmp_path) as (_, server):
+        os.kill(server, signal.SIGSTOP)
+    starting = asyncio.create_task(open_store(None, tmp_path))
+    await asyncio.sleep(0.5)
+    assert not starting.done(), "a server that lives is waited for"
+    os.kill(server, signal.SIGKILL)
+    store = await starting
+    assert store.server and store.server.pid != server and not store.server.adopted
+    assert await store.link.read("GET", "wb:written") == "before the kill"
+    await store.aclose()
+
+
 async def test_a_stale_pid_file_of_somebody_else_s_process_is_no_server(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     folder.mkdir()

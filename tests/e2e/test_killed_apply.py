@@ -62,6 +62,7 @@ def cloned_not_started(lab: Lab) -> bool:
 def parked_with_orphans(lab: Lab, ts: str) -> str:
     """The thread's words, once the mission stands still and every machine that no state has is named."""
     until(lambda: "outcome is unknown" in words(lab, ts), "an unknown outcome", lab=lab, ts=ts)
+    until(lambda: "Parked" in words(lab, ts), "a card that says it stands still", lab=lab, ts=ts)  # edits are paced
     judge(lab, ts)
     thread = words(lab, ts)
     orphans = set(machines(lab)) - machines_in_state(lab)
@@ -95,7 +96,6 @@ def test_rule_13_worker_and_terraform_killed_names_every_orphan(
         lab.call("proxmox", "/lab/fault", {"kind": "clear"})
         lab.start_program("second")
         thread = parked_with_orphans(lab, ts)
-        assert "Parked" in thread, "it stands still until a person says something"
         assert all(f"{name} (VM {vmid} on" in thread for name, vmid in (("cp1", 121), ("cp2", 122), ("cp3", 123))), (
             thread
         )
