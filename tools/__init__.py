@@ -94,7 +94,8 @@ class Equipment:
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     """Every tool there is; `crew` are the crew's own (tools/crew.py)."""
     cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
-    estates = Estates(equipment.data, equipment.blueprints, roles=equipment.blueprints.parent / "ansible" / "roles")
+    roles = equipment.blueprints.parent / "ansible" / "roles"
+    estates = Estates(equipment.data, equipment.blueprints, roles=roles, login=equipment.hosts.key)
 
     async def census() -> Sequence[Seen] | None:
         try:

@@ -341,7 +341,7 @@ async def test_rule_13_a_run_outlives_its_worker_and_the_next_one_says_how_it_en
     bench = house.workshop.bench("home", run_name(prepared))
     store = house.workshop.snapshots("home")
     manifest = store.load(prepared.snapshot)
-    bench.lay_out(store, manifest, list(house.roster().hosts().values()), {})
+    bench.lay_out(store, manifest, list(house.roster().hosts().values()), {}, house.workshop.site.read())
     from tools.ansible_workshop import Asked
 
     asked = Asked.of(store.take(manifest, "about/asked.json").decode())
