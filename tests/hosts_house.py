@@ -162,19 +162,27 @@ def holds(pid: int, path: Path) -> bool:
     return any(fd.resolve() == path.resolve() for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
+def start_server(
+    module: str, folder: Path, name: str, *arguments: str
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """One of the lab's servers and its ready file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ready, log = folder / ("ready.json" if name == "lab" else f"{name}.ready"), folder / f"{name}.log"
+    ready.unlink(missing_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, "--data", str(folder / "data"), "--ready-file", str(ready), *arguments],
+            cwd=ROOT, stdout=stream, stderr=stream,
+        )  # fmt: skip
+    until(lambda: ready.exists() or process.poll() is not None, f"{module} to be ready", 900)
+    assert process.poll() is None, log.read_text()
+    return process, json.loads(ready.read_text())
+
+
 def start_lab(folder: Path, *extra: str) -> HostsLab:
     """May take minutes once: the machines' Debian is made and kept in the cache."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ready = folder / "ready.json"
-    ready.unlink(missing_ok=True)
-    arguments = ["--data", str(folder / "data"), "--ready-file", str(ready), "--hosts", str(CACHE), "--pace", "0.02"]
-    with (folder / "lab.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.lab.proxmox", *arguments, *extra], cwd=ROOT, stdout=log, stderr=log
-        )
-    until(lambda: ready.exists() or process.poll() is not None, "the lab's Proxmox API", 900)
-    assert process.poll() is None, (folder / "lab.log").read_text()
-    return HostsLab(json.loads(ready.read_text()), process)
+    process, ready = start_server("deploy.lab.proxmox", folder, "lab", "--hosts", str(CACHE), "--pace", "0.02", *extra)
+    return HostsLab(ready, process)
 
 
 @contextlib.contextmanager

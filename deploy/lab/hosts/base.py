@@ -19,7 +19,7 @@ MIRROR = "http://deb.debian.org/debian"
 STEP_S = 10.0
 ENABLED = ("lab-boot", "lab-guest-agent", "ssh", "systemd-networkd")
 DISABLED = ("containerd", "keepalived", "nftables", "e2scrub_reap", "apt-daily.timer", "apt-daily-upgrade.timer",
-            "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer", "getty@tty1")  # fmt: skip
+            "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer", "unattended-upgrades", "getty@tty1")  # fmt: skip
 MASKED = ("systemd-udevd", "systemd-udev-trigger", "console-getty", "systemd-networkd-wait-online")
 # The first start of a machine makes its own keys and id; lists would be out of date and cost every apt run.
 EMPTIED = ("var/lib/apt/lists", "var/cache/apt", "var/log", "etc/ssh", "tmp")

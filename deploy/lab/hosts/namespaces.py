@@ -115,13 +115,13 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def open_listener(keeper: int, port: int) -> socket.socket:
-    """A socket that listens on the lab's own loopback: a socket stays in the network it was made in."""
+def open_listener(keeper: int, port: int, address: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens in the lab, on its own loopback or on its LAN: a socket stays in the network it was made in."""
 
     def listen() -> socket.socket:
         made = socket.socket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(("127.0.0.1", port))
+        made.bind((address, port))
         made.listen(128)
         made.setblocking(False)
         return made
