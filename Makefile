@@ -13,7 +13,7 @@ help: ## this list
 setup: ## bring uv, the Python environment, Terraform and the scanner, into this folder only
 	@sh deploy/setup.sh
 
-demo: setup ## the lab on this machine: open the page it prints, write the mission, approve it; LAB=hosts: real machines (root)
+demo: setup ## the lab on this machine: open the page it prints, write the mission, approve it; LAB=hosts: real machines, LAB=cluster: Kubernetes on them (root)
 	@$(PY) -m bot demo --reach $(LAB) $(ARGS)
 
 demo-headless: setup ## the same mission played by itself; prints the thread, then one line of JSON

@@ -57,6 +57,7 @@ from bot.turn import Turns, Warn
 from bot.verifying import Verifier
 from tools import Equipment, HostAccess, all_tools, closing, estate_lock
 from tools.crew import crew_tools
+from tools.site_vars import SiteFile
 
 WATCHBILL = PersonaName("watchbill")
 WATCHBILL_TOOLS = ("proxmox_read",)  # what /cluster-status looks at, through the same door as everyone
@@ -262,13 +263,18 @@ def _tools(
         probe_targets=tuple(part.strip() for part in settings.probe_targets.split(",") if part.strip()),
         locks=store.locks,
         learn=redactor.learn,
-        hosts=HostAccess(hosts, settings.ssh_key, settings.ssh_user, agent, settings.ansible),
+        hosts=HostAccess(hosts, settings.ssh_key, settings.ssh_user, agent, settings.ansible, site_file_of(settings)),
         alert=lambda kind, facts: LOG.critical("host.alerted", kind=kind, **facts),
         blocks=policies.threat.blocks,
         classify=policies.commands.classify,
         secrets=secrets,
     )
     return all_tools(equipment, crew)
+
+
+def site_file_of(settings: Settings) -> SiteFile:
+    """The file that the setting names, which then has to be there, else site_vars.yaml of the policies, if there is one."""
+    return SiteFile(settings.site_vars or settings.policies / "site_vars.yaml", needed=settings.site_vars is not None)
 
 
 def terraform_of(settings: Settings) -> Path:

@@ -82,6 +82,7 @@ def _programs(settings: Settings) -> list[Row]:
         ),
         _program("ssh", Path("/usr/bin/ssh"), "Install openssh-client; playbooks reach hosts with it"),
         _login_key(settings.ssh_key),
+        _site_variables(settings),
         *_rights(settings),
     ]
 
@@ -95,6 +96,14 @@ def _login_key(key: Path | None) -> Row:
     if key.stat().st_mode & 0o077:
         return broken("ssh key", f"{key} can be read by others", f"chmod 600 {key}")
     return good("ssh key", str(key))
+
+
+def _site_variables(settings: Settings) -> Row:
+    try:
+        count = looks.count_site_variables(settings)
+    except app.CannotStartError as error:
+        return broken("site variables", str(error), "Correct the file that it names, or WATCHBILL_SITE_VARS")
+    return good("site variables", f"{count} for every playbook" if count else "none: playbooks use the roles' defaults")
 
 
 def _program(what: str, path: Path, mend: str) -> Row:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from bot.agents.persona import Persona, PersonaError, load_personas
-from bot.app import CannotStartError, anthropic_of, open_existing, openai_of, read_rules, terraform_of
+from bot.app import CannotStartError, anthropic_of, open_existing, openai_of, read_rules, site_file_of, terraform_of
 from bot.clock import SystemClock
 from bot.domain.ids import PersonaName
 from bot.llm.provider import ProviderError
@@ -13,6 +13,7 @@ from bot.slack.identities import SlackSettingError
 from tools import TOOL_NAMES
 from tools.proxmox import Cluster, ProxmoxError
 from tools.rights import describe_confinement
+from tools.site_vars import SiteFileError
 
 
 async def look_at_store(settings: Settings) -> str:
@@ -20,6 +21,14 @@ async def look_at_store(settings: Settings) -> str:
     store = await open_existing(settings)
     await store.aclose()
     return "redis as set" if settings.redis_url.get_secret_value() else f"private store in {settings.data}"
+
+
+def count_site_variables(settings: Settings) -> int:
+    """How many there are. Raises CannotStartError where the file cannot be used."""
+    try:
+        return len(site_file_of(settings).read().values)
+    except SiteFileError as error:
+        raise CannotStartError(str(error)) from error
 
 
 async def look_at_slack(settings: Settings) -> str:

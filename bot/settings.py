@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     hosts: Path | None = Field(
         None, description="hosts.yaml: machines with pinned host keys, if it is not in the policies folder."
     )
+    site_vars: Path | None = Field(
+        None, description="site_vars.yaml: this site's variables for playbooks, if it is not in the policies folder."
+    )
     ssh_key: Path | None = Field(None, description="Private key, without a passphrase, that logs in to the hosts.")
     ssh_user: str = Field(
         "debian", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="Who logs in where cloud-init names nobody."

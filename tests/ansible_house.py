@@ -21,6 +21,7 @@ from tools.ansible_run import AnsibleRun
 from tools.ansible_workshop import PlaybookWorkshop
 from tools.estate import Estates
 from tools.hosts import Host, Roster
+from tools.site_vars import SiteFile
 from tools.workspace import Workspace, WorkspaceWrite
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +74,8 @@ class AnsibleHouse:
     @property
     def workshop(self) -> PlaybookWorkshop:
         policy = load_playbook_policy(POLICY)
-        return PlaybookWorkshop(self.estates, Kit(KIT, self.sshd.key), policy, classify, self.roster, self.locks)
+        site = SiteFile(self.data / "site_vars.yaml")
+        return PlaybookWorkshop(self.estates, Kit(KIT, self.sshd.key), policy, classify, self.roster, self.locks, site)
 
     @property
     def tools(self) -> dict[str, Tool]:

@@ -22,6 +22,7 @@ from tools.http_probe import HttpProbe
 from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
 from tools.proxmox_guest import Guests
 from tools.scan import Scan
+from tools.site_vars import NO_SITE_FILE, SiteFile
 from tools.ssh import Alert, Login, Ssh, tell_nobody
 from tools.ssh_connection import Connections
 from tools.targets import Targets
@@ -52,7 +53,7 @@ TOOL_NAMES = (
 @dataclass(frozen=True, slots=True)
 class HostAccess:
     """How hosts are known and reached. `file`: the operator's list; `key`: the private key that logs in; `agent_token`
-    reads host keys of new machines; `ansible`: the environment that playbooks run in.
+    reads host keys of new machines; `ansible`: the environment that playbooks run in; `site`: the site's variables.
     """
 
     file: Path
@@ -60,6 +61,7 @@ class HostAccess:
     user: str
     agent_token: str
     ansible: Path
+    site: SiteFile = NO_SITE_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Equipment:
 def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     """Every tool there is; `crew` are the crew's own (tools/crew.py)."""
     cluster = Cluster(equipment.proxmox_url, equipment.audit_token, equipment.proxmox_ca)
-    estates = Estates(equipment.data, equipment.blueprints, roles=equipment.blueprints.parent / "ansible" / "roles")
+    roles = equipment.blueprints.parent / "ansible" / "roles"
+    estates = Estates(equipment.data, equipment.blueprints, roles=roles, login=equipment.hosts.key)
 
     async def census() -> Sequence[Seen] | None:
         try:
@@ -112,7 +115,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     login = Login(estates, roster_of, Connections(hosts.key), equipment.classify, equipment.alert)
     playbooks = PlaybookWorkshop(
         estates, Kit(hosts.ansible, hosts.key), load_playbook_policy(equipment.policies / "ansible.yaml"),
-        equipment.classify, roster_of, equipment.locks,
+        equipment.classify, roster_of, equipment.locks, hosts.site,
     )  # fmt: skip
     workspace, targets = Workspace(estates), Targets(equipment.probe_targets)
     return (

@@ -26,6 +26,7 @@ from tools.folder import RefusedPathError
 from tools.hosts import Host, HostsFileError
 from tools.process import Child
 from tools.run_directory import Ended, Tail, seconds_since
+from tools.site_vars import SiteVariables
 from tools.snapshot import Manifest, Snapshots
 from tools.typed import Arguments, TypedTool, answer, bind, read_effect
 
@@ -102,10 +103,11 @@ class AnsibleCheck(TypedTool[CheckArguments]):
         workshop, asked = self._workshop, arguments.asked
         try:
             hosts = await workshop.roster(scope.mission.estate)
+            site = workshop.site.read()
             contents = await workshop.copy(scope)
             found = Findings(hosts=narrowed(hosts, asked.play.limit))
             scanned = await asyncio.to_thread(workshop.scan, contents, asked.play.playbook, scope, hosts)
-            _refuse(scanned, asked)
+            _refuse(scanned, asked, site)
         except (HostsFileError, RefusedPathError, GitError, ValueError, NotGoodError) as error:
             return answer(prepared, "failed", str(error))
         if not found.hosts:
@@ -115,15 +117,15 @@ class AnsibleCheck(TypedTool[CheckArguments]):
         store = workshop.snapshots(scope.mission.estate)
         code = Manifest(await asyncio.to_thread(workshop.keep_code, store, contents), {})
         try:
-            await self._look(scope, hosts, store, code, asked, scanned, found, watch)
+            await self._look(scope, hosts, store, code, asked, site, scanned, found, watch)
         except NotGoodError as error:
             return answer(prepared, "interrupted" if watch.stopping() else "failed", str(error))
-        manifest = await asyncio.to_thread(self._seal, scope, store, code, asked, scanned, found)
+        manifest = await asyncio.to_thread(self._seal, scope, store, code, asked, site, scanned, found)
         return self._said(prepared, manifest, asked, scanned, found)
 
     async def _look(
-        self, scope: Scope, hosts: Mapping[str, Host], store: Snapshots, code: Manifest, asked: Asked, scanned: Scan,
-        found: Findings, watch: Watch,
+        self, scope: Scope, hosts: Mapping[str, Host], store: Snapshots, code: Manifest, asked: Asked,
+        site: SiteVariables, scanned: Scan, found: Findings, watch: Watch,
     ) -> None:  # fmt: skip
         """Everything that executes code, and only after a clean scan. Raises NotGoodError."""
         if scanned.unknown:
@@ -133,7 +135,7 @@ class AnsibleCheck(TypedTool[CheckArguments]):
             return
         bench = self._workshop.bench(scope.mission.estate, f"check-{secrets.token_hex(6)}")
         try:
-            await asyncio.to_thread(bench.lay_out, store, code, list(hosts.values()), asked.extra)
+            await asyncio.to_thread(bench.lay_out, store, code, list(hosts.values()), asked.extra, site)
             linting = asyncio.ensure_future(self._lint(bench, asked, found, watch))  # the slowest, so beside the rest
             try:
                 await self._list(bench, asked, found, watch)
@@ -199,7 +201,14 @@ class AnsibleCheck(TypedTool[CheckArguments]):
             found.dry = f"The dry run did not end well ({end}): {_wrong(child)}"
 
     def _seal(
-        self, scope: Scope, store: Snapshots, code: Manifest, asked: Asked, scanned: Scan, found: Findings
+        self,
+        scope: Scope,
+        store: Snapshots,
+        code: Manifest,
+        asked: Asked,
+        site: SiteVariables,
+        scanned: Scan,
+        found: Findings,
     ) -> Manifest:
         """The snapshot that ansible_run is bound to: code, options, hosts, and what was found."""
         about = {"asked.json": json.dumps(asked.as_json(), sort_keys=True), "found.txt": _whole(asked, scanned, found)}
@@ -216,6 +225,8 @@ class AnsibleCheck(TypedTool[CheckArguments]):
             if found.total and not scanned.unknown
             else "ansible-lint: not looked at",
             "ansible": self._workshop.kit.version,
+            "site": site.digest,
+            "overrides": json.dumps(sorted(set(site.values) & set(asked.extra))),
         }
         manifest = Manifest(files, facts)
         store.seal(manifest)
@@ -240,11 +251,11 @@ class AnsibleCheck(TypedTool[CheckArguments]):
         return answer(prepared, status, f"{head}\n{nexts}\n{_whole(asked, scanned, found)}", facts=facts)
 
 
-def _refuse(scanned: Scan, asked: Asked) -> None:
+def _refuse(scanned: Scan, asked: Asked, site: SiteVariables) -> None:
     """Raises NotGoodError with everything that is wrong, so that it is mended in one go."""
     if scanned.wrong:
         raise NotGoodError("The playbook is refused:\n" + "\n".join(map(str, scanned.wrong[:30])))
-    if wrong := check(asked.extra, scanned.roles, scanned.declared):
+    if wrong := check(asked.extra, scanned.roles, scanned.declared, site):
         raise NotGoodError("Variables:\n" + "\n".join(wrong[:30]))
     if not scanned.steps:
         raise NotGoodError(f"{asked.play.playbook} has no tasks, so running it would do nothing.")

@@ -17,6 +17,7 @@ from tools.folder import Folder
 from tools.hosts import Host, inventory, known_hosts
 from tools.process import PLAIN_ENVIRONMENT, Child, Command, Reach, launch
 from tools.run_directory import RunDirectory
+from tools.site_vars import SiteVariables
 from tools.snapshot import Manifest, Snapshots
 
 CODE: Final = "code/"  # in a snapshot: what is unpacked as the project
@@ -117,7 +118,14 @@ class Bench:
     def run(self, name: str) -> RunDirectory:
         return RunDirectory(self.root / name)
 
-    def lay_out(self, store: Snapshots, manifest: Manifest, hosts: Collection[Host], extra: Mapping[str, Json]) -> None:
+    def lay_out(
+        self,
+        store: Snapshots,
+        manifest: Manifest,
+        hosts: Collection[Host],
+        extra: Mapping[str, Json],
+        site: SiteVariables,
+    ) -> None:
         """Unpack the code (every byte compared), write inventory, variables, known hosts and key. Raises ChangedError,
         FileExistsError where this call was begun before.
         """
@@ -129,7 +137,9 @@ class Bench:
             if path.startswith(CODE):
                 code.write(path.removeprefix(CODE), store.take(manifest, path), mode=0o600)
         here = Folder(self.root)
-        here.write("inventory/hosts.json", json.dumps(inventory(hosts), sort_keys=True).encode(), mode=0o600)
+        here.write(
+            "inventory/hosts.json", json.dumps(inventory(hosts, site.values), sort_keys=True).encode(), mode=0o600
+        )
         here.write("env/extravars", json.dumps(dict(extra), sort_keys=True).encode(), mode=0o600)
         here.write("ssh/known_hosts", known_hosts(hosts).encode(), mode=0o600)
         here.write("plugins/local.py", NO_LOCAL.encode(), mode=0o600)

@@ -78,8 +78,13 @@ class AnsibleRun(TypedTool[RunArguments]):
         hosts = workshop.roster_of(mission.estate).hosts()
         names = texts(manifest.facts["hosts"])
         gone = [name for name in names if name not in hosts]
-        if gone or manifest.facts["ansible"] != pins["ansible"]:
-            what = f"{', '.join(gone)} left the inventory" if gone else "Ansible itself was exchanged"
+        changed = [
+            *([f"{', '.join(gone)} left the inventory"] if gone else []),
+            *(["Ansible itself was exchanged"] if manifest.facts["ansible"] != pins["ansible"] else []),
+            *(["the site's variables changed"] if manifest.facts["site"] != pins["site_variables.sha256"] else []),
+        ]
+        if changed:
+            what = changed[0][:1].upper() + changed[0][1:]
             return Cannot(f"{what} since this was checked: check again.", "pins")
         contents = await asyncio.to_thread(workshop.contents, store, manifest)
         scanned = await asyncio.to_thread(workshop.scan, contents, asked.play.playbook, scope, hosts)
@@ -117,13 +122,14 @@ class AnsibleRun(TypedTool[RunArguments]):
         bench = workshop.bench(estate, run_name(prepared))
         try:
             manifest = await asyncio.to_thread(store.load, prepared.snapshot)
+            site = workshop.site.read()  # before the pins are compared, so that what is used is what they say
             now = await asyncio.to_thread(workshop.pins, estate, manifest)
             differ = sorted(name for name in {*now, *prepared.pins} if now.get(name) != prepared.pins.get(name))
             if differ:
                 return answer(prepared, "refused", f"Nothing was run: {', '.join(differ)} changed. Check again.")
             hosts = workshop.roster_of(estate).hosts()
             asked = Asked.of(store.take(manifest, f"{ABOUT}asked.json").decode())
-            await asyncio.to_thread(bench.lay_out, store, manifest, list(hosts.values()), asked.extra)
+            await asyncio.to_thread(bench.lay_out, store, manifest, list(hosts.values()), asked.extra, site)
         except FileExistsError:
             return answer(prepared, "refused", "This run was begun before; look at the hosts with ssh.")
         except (KeyError, ChangedError, HostsFileError) as error:
@@ -196,6 +202,8 @@ def effect_of(asked: Asked, scanned: Scan, manifest: Manifest, hosts: list[Host]
     notes = [manifest.facts["dry"], manifest.facts["lint"]]
     notes += [f"Not understood: {one}" for one in scanned.unknown[:5]]
     notes += [f"Runs in a dry run too (check_mode: false): {s.name}" for s in scanned.steps if s.unchecked][:5]
+    overrides = texts(manifest.facts["overrides"])
+    notes += [f"Overrides the site's {', '.join(overrides)}."] if overrides else []
     notes += [f"On {', '.join(f'{host.name} ({host.place})' for host in hosts)}."]
     return Effect(
         cls=scanned.cls,

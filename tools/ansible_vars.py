@@ -12,15 +12,24 @@ from bot.domain.ids import Json
 from tools.ansible_jinja import is_template
 from tools.ansible_scan import RESERVED
 from tools.ansible_yaml import LINE
+from tools.site_vars import SiteVariables
 
 Options = Mapping[str, Mapping[str, Any]]
+NO_SITE: Final = SiteVariables()
 TEXTS: Final = frozenset({"str", "path", "bytes", "bits", "sid", "json", "jsonarg"})
 WORDS: Final = {"str": "a text", "path": "a path", "int": "a whole number", "float": "a number", "bool": "true or false",
                 "list": "a list", "dict": "a mapping"}  # fmt: skip
 
 
-def check(extra: Mapping[str, Json], specs: Mapping[str, Any], declared: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What is wrong with the extra variables, and with variables of the code that contradict a role's declaration."""
+def check(
+    extra: Mapping[str, Json],
+    specs: Mapping[str, Any],
+    declared: Mapping[str, Sequence[Any]],
+    site: SiteVariables = NO_SITE,
+) -> list[str]:
+    """What is wrong with the extra variables, and with variables of the code or of the site that contradict a role's
+    declaration.
+    """
     options = {role: _options(spec) for role, spec in specs.items()}
     known = {name for one in options.values() for name in one} | set(declared)
     found: list[str] = []
@@ -37,19 +46,24 @@ def check(extra: Mapping[str, Json], specs: Mapping[str, Any], declared: Mapping
             found.append(f"{name}: nothing in the playbook declares it{hint}")
         found += [f"{name}: values are data, not templates" for text in _texts(value) if is_template(text)][:1]
     for role, one in options.items():
-        found += _role(role, one, extra, declared)
+        found += _role(role, one, extra, declared, site)
+        found += [
+            f"{site.shown}: {text} (role {role}); the operator has to mend it"
+            for name, value in site.values.items()
+            for text in _wrong(name, value, one.get(name, {"type": "raw"}))
+        ]
     found += _like_the_default(extra, options, declared)
     return list(dict.fromkeys(found))
 
 
 def _role(
-    role: str, options: Options, extra: Mapping[str, Json], declared: Mapping[str, Sequence[Any]]
+    role: str, options: Options, extra: Mapping[str, Json], declared: Mapping[str, Sequence[Any]], site: SiteVariables
 ) -> Iterator[str]:
     for name, option in options.items():
         given: list[Any] = [extra[name]] if name in extra else list(declared.get(name, ()))
         for value in given:
             yield from (f"{text} (role {role})" for text in _wrong(name, value, option))
-        if option.get("required") and not given:
+        if option.get("required") and not given and name not in site.values:
             yield f"{name}: role {role} needs it, and nothing sets it"
 
 

@@ -19,6 +19,7 @@ from tools.commands import Classify
 from tools.estate import Estates
 from tools.folder import Folder
 from tools.hosts import Host, Roster, inventory
+from tools.site_vars import NO_SITE_FILE, SiteFile
 from tools.snapshot import Kept, Manifest, Snapshots
 
 ABOUT: Final = "about/"  # in a snapshot: what is only read by us
@@ -76,6 +77,7 @@ class PlaybookWorkshop:
     classify: Classify
     roster_of: Callable[[str], Roster]
     locks: Locks
+    site: SiteFile = NO_SITE_FILE
 
     def snapshots(self, estate: str) -> Snapshots:
         return Snapshots(self.estates.named(estate).snapshots)
@@ -131,6 +133,7 @@ class PlaybookWorkshop:
         return {
             **found,
             "inventory.sha256": hashlib.sha256(canonical(inventory(list(hosts.values())))).hexdigest(),
+            "site_variables.sha256": self.site.read().digest,
             "ansible": self.kit.version,
             "snapshot": manifest.revision,
         }

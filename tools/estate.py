@@ -27,6 +27,7 @@ from tools.run_directory import Ended
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 MISSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+PUBLIC_KEY: Final = re.compile(rb"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\n]*)?")
 BLUEPRINTS: Final = "blueprints"
 LARGEST: Final = 1_000_000  # bytes of a blueprint's file
 WATCHBILL: Final = ("Watchbill", "watchbill@watchbill")
@@ -52,13 +53,15 @@ class GitError(Exception):
 @dataclass(frozen=True, slots=True)
 class Estate:
     """One estate's folder. `blueprints`: the vetted modules that every worktree gets a copy of; `roles`: likewise the
-    Ansible roles, below blueprints/roles.
+    Ansible roles, below blueprints/roles, and the playbooks beside them; `login`: the public key that hosts have to know,
+    as blueprints/login.pub.
     """
 
     root: Path
     blueprints: Path
     git_binary: Path = Path("/usr/bin/git")
     roles: Path | None = None
+    login: Path | None = None
 
     @property
     def name(self) -> str:
@@ -205,18 +208,35 @@ class Estate:
         await self.git("update-ref", "refs/heads/main", first)
 
     def _copy_blueprints(self, tree: Path) -> dict[str, str]:
-        hashes: dict[str, str] = {}
+        """Their hashes by path."""
+        found = {**self._modules_and_roles(), **self._playbooks(), **self._login()}
+        for path, content in found.items():
+            Folder(tree).write(path, content)
+        return {path: hashlib.sha256(content).hexdigest() for path, content in found.items()}
+
+    def _modules_and_roles(self) -> dict[str, bytes]:
+        contents: dict[str, bytes] = {}
         for folder, below in ((self.blueprints, BLUEPRINTS), (self.roles, f"{BLUEPRINTS}/roles")):
             if folder is None or not folder.is_dir():
                 continue
             source = Folder(folder)
             for found in source.walk():
                 if found.kind in {"file", "hard link"} and not found.path.startswith("."):
-                    content = source.read(found.path, LARGEST, shared=True)
-                    path = f"{below}/{found.path}"
-                    Folder(tree).write(path, content)
-                    hashes[path] = hashlib.sha256(content).hexdigest()
-        return hashes
+                    contents[f"{below}/{found.path}"] = source.read(found.path, LARGEST, shared=True)
+        return contents
+
+    def _playbooks(self) -> dict[str, bytes]:
+        if self.roles is None or not self.roles.is_dir():
+            return {}
+        return {f"{BLUEPRINTS}/{path.name}": path.read_bytes() for path in sorted(self.roles.parent.glob("*.yml"))}
+
+    def _login(self) -> dict[str, bytes]:
+        """Only what is a public key: a private one in its place stays where it is."""
+        key = self.login.with_name(f"{self.login.name}.pub") if self.login else None
+        if key is None or not key.is_file():
+            return {}
+        content = key.read_bytes()
+        return {f"{BLUEPRINTS}/login.pub": content} if PUBLIC_KEY.fullmatch(content.strip()) else {}
 
     @asynccontextmanager
     async def _alone(self) -> AsyncGenerator[None]:
@@ -242,11 +262,12 @@ class Estates:
     blueprints: Path
     git_binary: Path = Path("/usr/bin/git")
     roles: Path | None = None
+    login: Path | None = None
 
     def named(self, name: str) -> Estate:
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no estate's name: small letters, digits and `-`")
-        return Estate(self.data / "estates" / name, self.blueprints, self.git_binary, self.roles)
+        return Estate(self.data / "estates" / name, self.blueprints, self.git_binary, self.roles, self.login)
 
 
 def _git_environment(author: tuple[str, str]) -> dict[str, str]:

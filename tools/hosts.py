@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import yaml
@@ -280,8 +281,8 @@ def known_hosts(hosts: Collection[Host]) -> str:
     return "".join(f"{host.known_as} {key}\n" for host in hosts for key in host.keys)
 
 
-def inventory(hosts: Collection[Host]) -> dict[str, Json]:
-    """A static Ansible inventory (JSON is YAML): addresses, ports, users and groups."""
+def inventory(hosts: Collection[Host], variables: Mapping[str, Json] = MappingProxyType({})) -> dict[str, Json]:
+    """A static Ansible inventory (JSON is YAML): addresses, ports, users and groups; `variables` are every host's."""
     groups: dict[str, Json] = {}
     for group in sorted({group for host in hosts for group in host.groups}):
         groups[group] = {"hosts": {host.name: {} for host in hosts if group in host.groups}}
@@ -289,7 +290,13 @@ def inventory(hosts: Collection[Host]) -> dict[str, Json]:
         host.name: {"ansible_host": host.address, "ansible_port": host.port, "ansible_user": host.user}
         for host in sorted(hosts, key=lambda host: host.name)
     }
-    return {"all": {"hosts": every, "children": groups, "vars": {"ansible_interpreter_python_fallback": PYTHONS}}}
+    return {
+        "all": {
+            "hosts": every,
+            "children": groups,
+            "vars": {**variables, "ansible_interpreter_python_fallback": PYTHONS},
+        }
+    }
 
 
 def not_listed(name: str, roster: Roster) -> str:

@@ -204,7 +204,8 @@ def in_use(taken: str) -> str:
 def read_files_words(code: Manifest) -> str:
     """`main.tf (812), nodes.auto.tfvars (120)`: what Terraform read, so that a stale file is seen (seed failure 2)."""
     read = [f"{path} ({code.files[CODE + path].size})" for path in code.facts["read"].split("\n")]
-    blueprints = sorted({"/".join(p.split("/")[1:3]) for p in code.files if p.startswith(f"{CODE}{BLUEPRINTS}/")})
+    below = [path.split("/") for path in code.files if path.startswith(f"{CODE}{BLUEPRINTS}/")]
+    blueprints = sorted({"/".join(parts[1:3]) for parts in below if len(parts) > 3})
     return ", ".join(read) + (f"; offered: {', '.join(blueprints)}" if blueprints else "")
 
 

@@ -25,10 +25,15 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--headless", action="store_true", help="play requester and approver, print the thread and one JSON line"
     )
-    parser.add_argument("--reach", choices=REACHES, default="api", help="api: machines are entries; hosts: real ones")
+    parser.add_argument(
+        "--reach",
+        choices=REACHES,
+        default="api",
+        help="api: machines are entries; hosts: real ones; cluster: and what Kubernetes is made of",
+    )
     parser.add_argument("--port", type=int, default=8765, help="of the page; 0: any free one (default 8765)")
     names = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
-    parser.add_argument("--scenario", choices=names, default="three-vms", help="what the lab's model plays")
+    parser.add_argument("--scenario", choices=names, help="what the lab's model plays")
     parser.add_argument(
         "--provider", choices=sorted(MODELS), default="openai", help="which wire format the program speaks"
     )
@@ -40,22 +45,21 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = read_arguments(sys.argv[1:] if arguments is None else arguments)
     port = 0 if given.headless else given.port
-    options = Options(given.cache, given.reach, given.scenario, given.provider, port, keep=given.keep)
+    scenario = given.scenario or ("whole-cluster" if given.reach == "cluster" else "three-vms")
+    options = Options(given.cache, given.reach, scenario, given.provider, port, keep=given.keep)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
     if given.reach != "api":
-        print(HOSTS.format(cache=given.cache), flush=True)
+        print(HOSTS.format(reach=given.reach, cache=given.cache), end="", flush=True)
+        print(CLUSTER if given.reach == "cluster" else "", end="", flush=True)
     try:
         with running(options, lambda line: print(line, flush=True)) as lab:
             print("lab: the program", flush=True)
             lab.start_program(tied=True)
             if given.headless:
-                return play(lab, WHOLE if given.scenario == "whole-cluster" else MISSION, ended)
-            lab.call("slack", "/lab/suggestions", [
-                {"title": "Three VMs for control planes", "text": MISSION},
-                {"title": "The whole cluster (ends partial here)", "text": WHOLE},
-            ])  # fmt: skip
+                return play(lab, WHOLE if scenario == "whole-cluster" else MISSION, ended, LIMITS_S[given.reach])
+            lab.call("slack", "/lab/suggestions", suggest(given.reach))
             print(WELCOME.format(url=lab.url, folder=lab.folder, way=describe_way(lab)), flush=True)
             watch_program(lab, ended)
             print("\nlab: ending everything", flush=True)
@@ -63,6 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def suggest(reach: str) -> list[dict[str, str]]:
+    """The missions that the page offers, first the one that this reach can bring to its end."""
+    vms = {"title": "Three VMs for control planes", "text": MISSION}
+    if reach == "cluster":
+        return [{"title": "The whole cluster", "text": WHOLE}, vms]
+    return [vms, {"title": "The whole cluster (ends partial here)", "text": WHOLE}]
 
 
 def describe_way(lab: Lab) -> str:
@@ -80,10 +92,16 @@ def watch_program(lab: Lab, ended: threading.Event) -> None:
             raise LabError(f"the program ended by itself; its log is {lab.folder / 'program.log'}")
 
 
-HOSTS = """lab: real machines (LAB=hosts). Installs nothing outside of this folder.
+LIMITS_S = {"api": 300.0, "hosts": 300.0, "cluster": 1800.0}  # of a mission that is played
+HOSTS = """lab: real machines (LAB={reach}). Installs nothing outside of this folder.
 lab: makes once, in {cache}: Debian 12 by debootstrap, about 650 MB, 2 to 4 minutes
 lab: starts: network, mount and process namespaces of its own, and in them one systemd-nspawn machine for every VM that
-lab: runs in its Proxmox VE; this computer's network is not touched, and all of it goes when the lab ends"""
+lab: runs in its Proxmox VE; this computer's network is not touched, and all of it goes when the lab ends
+"""
+CLUSTER = """lab: makes once, beside it: Kubernetes with all it needs, about 1.5 GB: downloaded where the internet is there, else
+lab: built through the Go module proxy (Go >= 1.24, 10 to 30 minutes, 10 GB in Go's own caches); images are made here
+lab: starts as well: a mirror of these on the machines' LAN. A cluster of three takes about 2 GiB of memory
+"""
 WELCOME = """
   Open {url}
 

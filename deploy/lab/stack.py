@@ -28,7 +28,8 @@ START_S = 60.0
 END_S = 40.0
 THOUGHT_CANARY = "zq-thought-canary-7f1e"
 SCENARIOS = ROOT / "deploy" / "lab" / "model" / "scenarios"
-REACHES = ("api", "hosts")
+REACHES = ("api", "hosts", "cluster")
+LAN = "192.168.178.0/24"
 PREFIX = "watchbill-lab-"
 TIED = (sys.executable, "-m", "deploy.lab.lifetime")
 MODELS = {"openai": "openai:gpt-6.1-terra", "anthropic": "anthropic:claude-sonnet-5-5"}
@@ -45,7 +46,9 @@ class Options:
     """What a run of the lab can choose."""
 
     cache: Path = ROOT / ".cache" / "lab"
-    reach: str = "api"  # how far it is real, DESIGN 6.8: "api" has machines that are entries, "hosts" real ones
+    # How far it is real, DESIGN 6.8: "api" has machines that are entries, "hosts" real ones, "cluster" what a Kubernetes
+    # cluster on them is made of as well.
+    reach: str = "api"
     scenario: str = "three-vms"
     provider: str = "openai"
     port: int = 0
@@ -58,7 +61,7 @@ class Options:
 
 @dataclass(slots=True)
 class Lab:
-    """A lab that runs. `slack`, `model`, `proxmox` are the servers' ready files."""
+    """A lab that runs. `slack`, `model`, `proxmox`, `mirror` are the servers' ready files; `mirror` in reach cluster only."""
 
     folder: Path
     environment: dict[str, str]
@@ -67,6 +70,7 @@ class Lab:
     proxmox: dict[str, Any]
     processes: dict[str, subprocess.Popen[bytes]]
     secrets: list[str]
+    mirror: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def keeper(self) -> int | None:
@@ -128,9 +132,10 @@ class Lab:
 def running(options: Options, say: Say) -> Iterator[Lab]:
     """Bring the lab up, without the program; end everything that was started on the way out."""
     _check_port(options.port)
-    say("lab: binaries")
-    bundle = obtain({"terraform", "provider"}, options.cache, say)
     hosts = _prepare_hosts(options, say) if options.reach != "api" else ()
+    say("lab: binaries")
+    wanted = {"terraform", "provider"} | ({"kubernetes"} if options.reach == "cluster" else set())
+    bundle = obtain(sorted(wanted), options.cache, say, lambda: obtain_base(options.cache, say))
     with _folder(options) as folder:
         lab = Lab(folder, {}, {}, {}, {}, {}, [])
         try:
@@ -138,6 +143,8 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
             lab.proxmox = _start(lab, "proxmox", *hosts, *options.proxmox_arguments)
             inside = ("--also-in", str(lab.keeper)) if lab.keeper else ()
             lab.slack = _start(lab, "slack", "--port", str(options.port), *inside, *options.slack_arguments)
+            if lab.keeper and options.reach == "cluster":
+                lab.mirror = _start(lab, "mirror", "--cache", str(options.cache), "--inside", str(lab.keeper))
             scenario = SCENARIOS / f"{options.scenario}.yaml"
             lab.model = _start(lab, "model", "--scenario", str(scenario), *inside)
             _plant(lab)
@@ -150,7 +157,7 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
 
 def _prepare_hosts(options: Options, say: Say) -> tuple[str, ...]:
     """What real machines need, and the words that make the Proxmox server start them."""
-    missing = find_missing()
+    missing = find_missing(cluster=options.reach == "cluster")
     if missing:
         raise LabError(missing)
     try:
@@ -243,7 +250,8 @@ def _environment(lab: Lab, options: Options, bundle: Any) -> dict[str, str]:
         for kind in ("bot_token", "app_token")
     }
     data = options.settings.get("WATCHBILL_DATA", str(lab.folder / "data"))
-    return own | tokens | {
+    site = _machines_environment(lab) if lab.keeper else {}
+    return own | tokens | site | {
         "WATCHBILL_ESTATE": "lab",
         "WATCHBILL_DATA": data,
         "WATCHBILL_PEOPLE": str(policies / "people.yaml"),
@@ -263,6 +271,23 @@ def _environment(lab: Lab, options: Options, bundle: Any) -> dict[str, str]:
         "WATCHBILL_TERRAFORM_MIRROR": str(bundle.provider.mirror),
         "LAB_CANARY": lab.secrets[0],
     } | dict(options.settings)  # fmt: skip
+
+
+def _machines_environment(lab: Lab) -> dict[str, str]:
+    """What an operator of real machines sets: the key that logs in, what may be probed, and where things come from."""
+    key = lab.folder / "login" / "id_ed25519"
+    key.parent.mkdir(mode=0o700, exist_ok=True)
+    if not key.exists():
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "watchbill", "-f", str(key)]
+        subprocess.run(make, check=True, stdin=subprocess.DEVNULL)
+    found = {"WATCHBILL_SSH_KEY": str(key), "WATCHBILL_PROBE_TARGETS": LAN}
+    if not lab.mirror:
+        return found
+    site = lab.folder / "policies" / "site_vars.yaml"
+    # JSON is YAML; written by hand it would be the same mapping.
+    lines = [f"{name}: {json.dumps(value)}\n" for name, value in lab.mirror["site_variables"].items()]
+    site.write_text("# Written by the lab: its mirror stands in for the internet.\n" + "".join(lines))
+    return found | {"WATCHBILL_SITE_VARS": str(site)}
 
 
 def _people(lab: Lab) -> str:

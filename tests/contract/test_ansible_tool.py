@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import tempfile
+import textwrap
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +209,69 @@ async def test_seed_16_a_text_where_a_list_is_declared_is_an_error_before_the_ru
     assert good.status == "ok", good.text
 
 
+SPEC = "argument_specs:\n  main:\n    options:\n      mirror: {type: str, required: true}\n      names: {type: list, elements: str}\n"
+
+
+async def test_site_variables_reach_playbooks_and_are_part_of_what_is_approved(house: AnsibleHouse) -> None:
+    made, file = place(house), house.data / "site_vars.yaml"
+    file.write_text("mirror: http://192.168.178.1:8080\n")
+    write = task("Write", "copy", content="{{ mirror }}\n", dest=str(made), mode="0644")
+    await house.write(
+        {
+            "roles/fetch/meta/argument_specs.yml": SPEC,
+            "roles/fetch/defaults/main.yml": "mirror: https://dl.k8s.io\n",
+            "roles/fetch/tasks/main.yml": textwrap.dedent(write),
+        }
+    )
+    playbook = "- name: Site\n  hosts: all\n  gather_facts: false\n  roles: [fetch]\n"
+    prepared, parsed = await house.ready(playbook)
+    run = house.tools["ansible_run"]
+    file.write_text("mirror: http://192.168.178.66:8080\n")
+    changed = (await run.run(prepared, parsed, house.scope, house.watch)).result
+    assert (changed.status, changed.text) == ("refused", "Nothing was run: site_variables.sha256 changed. Check again.")
+    again, _ = await house.prepare("ansible_run", check=str(prepared.binding["check"]), words="as planned")
+    assert isinstance(again, Cannot)
+    assert again.text == "The site's variables changed since this was checked: check again."
+    assert not made.exists()
+    file.write_text("mirror: http://192.168.178.1:8080 # as it was\n")
+    assert (await run.run(prepared, parsed, house.scope, house.watch)).result.status == "ok"
+    assert made.read_text() == "http://192.168.178.1:8080\n"  # over the role's default
+
+
+async def test_extra_variable_that_overrides_the_sites_is_named_on_the_card(house: AnsibleHouse) -> None:
+    (house.data / "site_vars.yaml").write_text("mirror: http://192.168.178.1:8080\nother: 1\n")
+    await house.write(
+        {
+            "roles/fetch/meta/argument_specs.yml": SPEC,
+            "roles/fetch/tasks/main.yml": "- name: Say\n  ansible.builtin.debug: {var: mirror}\n",
+        }
+    )
+    playbook = "- name: Site\n  hosts: all\n  gather_facts: false\n  roles: [fetch]\n"
+    prepared, _ = await house.ready(playbook, extra_vars={"mirror": "http://192.168.178.9"})
+    assert "Overrides the site's mirror." in prepared.effect.notes
+    prepared, _ = await house.ready(playbook)
+    assert not any("Overrides" in note for note in prepared.effect.notes)
+
+
+async def test_site_variables_that_do_not_fit_are_the_operators_to_mend(house: AnsibleHouse) -> None:
+    file = house.data / "site_vars.yaml"
+    await house.write(
+        {
+            "roles/fetch/meta/argument_specs.yml": SPEC,
+            "roles/fetch/tasks/main.yml": "- name: Say\n  ansible.builtin.debug: {var: mirror}\n",
+        }
+    )
+    playbook = "- name: Site\n  hosts: all\n  gather_facts: false\n  roles: [fetch]\n"
+    file.write_text("mirror: m\nnames: a,b\n")
+    assert (
+        "site_vars.yaml: names: takes a list, and is a text ('a,b') (role fetch)" in (await house.check(playbook)).text
+    )
+    file.write_text("mirror: \"{{ lookup('pipe', 'id') }}\"\n")
+    refused = await house.check(playbook)
+    assert refused.status == "failed"
+    assert "site_vars.yaml:1: mirror: values are data, not templates" in refused.text
+
+
 async def test_no_log_is_honoured_everywhere(house: AnsibleHouse) -> None:
     secret = "hunter2-canary"
     playbook = HEAD + (
@@ -277,7 +341,7 @@ async def test_rule_13_a_run_outlives_its_worker_and_the_next_one_says_how_it_en
     bench = house.workshop.bench("home", run_name(prepared))
     store = house.workshop.snapshots("home")
     manifest = store.load(prepared.snapshot)
-    bench.lay_out(store, manifest, list(house.roster().hosts().values()), {})
+    bench.lay_out(store, manifest, list(house.roster().hosts().values()), {}, house.workshop.site.read())
     from tools.ansible_workshop import Asked
 
     asked = Asked.of(store.take(manifest, "about/asked.json").decode())

@@ -42,6 +42,25 @@ async def test_each_missing_thing_has_a_row_and_a_mend(tmp_path: Path) -> None:
     assert all(row.mend for same in rows.values() for row in same if row.state != "ok")
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "said"),
+    [
+        ("kubernetes_version: '1.33.13'\n", "ok", "1 for every playbook"),
+        ("mirror: '{{ x }}'\n", "fail", "site_vars.yaml:1: mirror: values are data, not templates"),
+        (None, "fail", "site_vars.yaml"),
+    ],
+)
+async def test_named_site_variables_are_looked_at(tmp_path: Path, text: str | None, state: str, said: str) -> None:
+    path = tmp_path / "site_vars.yaml"
+    if text is not None:
+        path.write_text(text)
+    given = load(data=tmp_path / "data", site_vars=path, slack_api_url="http://127.0.0.1:1/")
+    row = next(row for row in await examine(given) if row.what == "site variables")
+    assert row.state == state
+    assert said in row.text
+    assert bool(row.mend) == (state != "ok")
+
+
 async def test_broken_knowledge_of_an_error_is_a_failed_row_that_names_file_and_field(tmp_path: Path) -> None:
     personas = tmp_path / "personas"
     shutil.copytree(ROOT / "personas", personas)

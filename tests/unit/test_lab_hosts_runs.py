@@ -91,6 +91,10 @@ def test_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     assert "apt-get install --no-install-recommends debootstrap systemd-container" in text
     assert "Linux" in str(find_missing(look, 0, "darwin", tmp_path))
     assert "loop" in str(find_missing(look, 0, "linux", tmp_path / "nothing"))
+    assert "LAB=cluster" in str(find_missing(look, 1000, "linux", tmp_path, tmp_path, cluster=True))
+    assert "modprobe br_netfilter" in str(find_missing(look, 0, "linux", tmp_path, tmp_path, cluster=True))
+    (tmp_path / "net" / "bridge").mkdir(parents=True)
+    assert find_missing(look, 0, "linux", tmp_path, tmp_path, cluster=True) is None
     assert set(PROGRAMS) >= {"systemd-nspawn", "debootstrap", "ip", "nsenter"}
 
 

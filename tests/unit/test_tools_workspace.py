@@ -67,6 +67,30 @@ async def test_rule_16_a_gitignore_hides_nothing_from_the_record(house: House, e
     assert {".gitignore", "main.tf", "blueprints/proxmox-vms/main.tf"} <= set(await estate.committed("7"))
 
 
+async def test_every_worktree_has_the_playbooks_beside_the_roles_and_the_key_that_hosts_have_to_know(
+    tmp_path: Path, blueprints: Path
+) -> None:
+    ansible, key = tmp_path / "ansible", tmp_path / "login" / "id"
+    for path, text in (("roles/base/tasks/main.yml", "[]\n"), ("cluster.yml", "[]\n"), ("README.md", "no\n")):
+        (ansible / path).parent.mkdir(parents=True, exist_ok=True)
+        (ansible / path).write_text(text)
+    key.parent.mkdir()
+    key.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    public = key.with_name("id.pub")
+    public.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJzb watchbill\n")
+    estates = Estates(tmp_path / "data", blueprints, GIT, ansible / "roles", key)
+    tree = await estates.named("home").open("7")
+    copied = sorted(str(path.relative_to(tree)) for path in (tree / "blueprints").rglob("*") if path.is_file())
+    assert copied == [
+        "blueprints/cluster.yml", "blueprints/login.pub", "blueprints/proxmox-vms/main.tf",
+        "blueprints/roles/base/tasks/main.yml",
+    ]  # fmt: skip
+    assert (tree / "blueprints/login.pub").read_bytes() == public.read_bytes()
+    assert set(estates.named("home").vetted_hashes("7")) == set(copied)
+    public.write_text(key.read_text())  # a private key by mistake
+    assert not (await estates.named("home").open("8") / "blueprints/login.pub").exists()
+
+
 async def test_rule_16_a_write_that_git_does_not_take_is_undone(house: House, estate: Estate) -> None:
     await house.use("workspace_write", path="main.tf", content="# one\n")
     lock = next((estate.repository / "worktrees").glob("*/HEAD")).with_name("index.lock")
