@@ -20,7 +20,14 @@ HARMS = {"kubeadm_control_plane", "kubeadm_node", "kubeadm_worker", "kubeadm_res
 # What a site or a person sets once for all roles of a cluster; declared by the role that looks at it first.
 SHARED = {
     *("cluster_endpoint", "ingress_address", "pod_network", "service_network"),
-    *("kubernetes_version", "kubernetes_download_url", "kubernetes_images", "cni_image", "ingress_image", "hello_image"),
+    *(
+        "kubernetes_version",
+        "kubernetes_download_url",
+        "kubernetes_images",
+        "cni_image",
+        "ingress_image",
+        "hello_image",
+    ),
 }
 HOSTS = frozenset({"cp1", "cp2", "cp3"})
 NEEDED = {"cluster_endpoint": "192.168.178.50", "ingress_address": "192.168.178.51"}
@@ -39,9 +46,7 @@ def look(playbook: str, text: bytes, *roles: str) -> Scan:
     """As in a mission: the roles are there as they were copied in."""
     code = contents(*roles)
     everything = {playbook: text, **code}
-    return scan(
-        Code(everything, frozenset(code), load_playbook_policy(POLICY), shipped().classify, HOSTS), playbook
-    )
+    return scan(Code(everything, frozenset(code), load_playbook_policy(POLICY), shipped().classify, HOSTS), playbook)
 
 
 def spec_of(role: str) -> dict[str, Any]:
@@ -107,6 +112,8 @@ def test_tokens_and_keys_are_never_shown() -> None:
         for task in yaml.safe_load(path.read_text()):
             for inner in task.get("block", [task]):
                 words = str(inner.get("ansible.builtin.command") or inner.get("ansible.builtin.shell") or "")
-                makes = any(word in words for word in ("'token'", "upload-certs", "'join'", "'init'", "kubeconfig user"))
+                makes = any(
+                    word in words for word in ("'token'", "upload-certs", "'join'", "'init'", "kubeconfig user")
+                )
                 keeps = "kubeadm_node_invitation" in str(inner.get("ansible.builtin.set_fact"))
                 assert inner.get("no_log") is True or not (makes or keeps), f"{path}: {inner['name']}"
