@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,11 +26,14 @@ from bot.domain.calls import Prepared, ToolResult
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Scope
 from tests.fakes import FakeWatch, call, mission, scope
+from tests.tool_house import MemoryLocks
 from tools.estate import Estates
 from tools.hosts import Roster
 from tools.kubeconfig import Kubeconfigs
 from tools.kubernetes import KubernetesRead
 from tools.kubernetes_api import Api, Clusters
+from tools.kubernetes_apply import KubernetesApply
+from tools.kubernetes_change import KubernetesChange
 from tools.ssh_connection import Connections
 from tools.typed import TypedTool
 
@@ -58,7 +61,7 @@ class Authority:
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        start = datetime.now(UTC) - timedelta(hours=1)  # noqa: DTZ005 # real certificates need the real time
+        start = datetime.now(UTC) - timedelta(hours=1)  # real certificates need the real time
         self.certificate = (
             x509.CertificateBuilder()
             .subject_name(self._name).issuer_name(self._name).public_key(self._key.public_key())
@@ -77,7 +80,7 @@ class Authority:
         names = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
         names += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
         use = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        end = datetime.now(UTC) + timedelta(days=days, minutes=5)  # noqa: DTZ005 # real certificates need the real time
+        end = datetime.now(UTC) + timedelta(days=days, minutes=5)  # real certificates need the real time
         built = (
             x509.CertificateBuilder()
             .subject_name(x509.Name(names)).issuer_name(self._name).public_key(key.public_key())
@@ -111,7 +114,11 @@ class ControlPlane:
     def kubeconfig(self, user: str, group: str = "", **more: Any) -> str:
         """A kubeconfig as kubeadm writes them."""
         certificate, key = self.authority.issue(user, group, **more)
-        return kubeconfig(self.server, self.authority.pem, {"client-certificate-data": packed(certificate), "client-key-data": packed(key)})
+        return kubeconfig(
+            self.server,
+            self.authority.pem,
+            {"client-certificate-data": packed(certificate), "client-key-data": packed(key)},
+        )
 
 
 def packed(text: str) -> str:
@@ -141,8 +148,16 @@ def running_control_plane(folder: Path) -> Generator[ControlPlane]:
     plane = ControlPlane(folder, free_port())
     certificate, key = plane.authority.issue("kube-apiserver", server=True)
     tokens = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = tokens.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    texts = {"ca.crt": plane.authority.pem, "tls.crt": certificate, "tls.key": key, "sa.key": key_text(tokens), "sa.pub": public.decode()}
+    public = tokens.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    texts = {
+        "ca.crt": plane.authority.pem,
+        "tls.crt": certificate,
+        "tls.key": key,
+        "sa.key": key_text(tokens),
+        "sa.pub": public.decode(),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text)
     client, peer = free_port(), free_port()
@@ -174,7 +189,14 @@ def start(folder: Path, name: str, *arguments: str) -> "subprocess.Popen[bytes]"
     assert binary is not None
     dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen([*dies_with_us, str(binary), *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": os.defpath})
+        return subprocess.Popen(
+            [*dies_with_us, str(binary), *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.defpath},
+        )
 
 
 def await_ready(plane: ControlPlane, server: "subprocess.Popen[bytes]") -> None:
@@ -200,6 +222,7 @@ class KubernetesHouse:
     secrets: set[str] = field(default_factory=set[str])
     scope: Scope = field(default_factory=lambda: scope(mission(estate=ESTATE)))
     watch: FakeWatch = field(default_factory=FakeWatch)
+    locks: MemoryLocks = field(default_factory=MemoryLocks)
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -229,6 +252,19 @@ class KubernetesHouse:
     @property
     def read(self) -> KubernetesRead:
         return KubernetesRead(self.clusters)
+
+    @property
+    def apply(self) -> KubernetesApply:
+        return KubernetesApply(self.clusters, self.estates, self.locks)
+
+    @property
+    def change(self) -> KubernetesChange:
+        return KubernetesChange(self.clusters, self.estates, self.locks)
+
+    async def write(self, path: str, text: str) -> None:
+        """A file of the mission's code."""
+        tree = await self.estates.named(ESTATE).open(str(self.scope.mission.id))
+        (tree / path).write_text(text)
 
     def make(self, text: str) -> None:
         """Create objects as somebody else would have."""
@@ -296,8 +332,17 @@ def node(name: str, *, ready: bool = True, plane: bool = True) -> tuple[dict[str
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}, status
 
 
-def pod(name: str, *, namespace: str = "web", on: str = "cp1", owner: str = "ReplicaSet", labels: dict[str, str] | None = None) -> dict[str, Any]:
-    owners: list[dict[str, Any]] = [{"apiVersion": "apps/v1", "kind": owner, "name": "web", "uid": "1", "controller": True}] if owner else []
+def pod(
+    name: str,
+    *,
+    namespace: str = "web",
+    on: str = "cp1",
+    owner: str = "ReplicaSet",
+    labels: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    owners: list[dict[str, Any]] = (
+        [{"apiVersion": "apps/v1", "kind": owner, "name": "web", "uid": "1", "controller": True}] if owner else []
+    )
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace, "ownerReferences": owners, "labels": labels or {"app": "web"}},
@@ -308,5 +353,3 @@ def pod(name: str, *, namespace: str = "web", on: str = "cp1", owner: str = "Rep
 def add(house: KubernetesHouse, *things: dict[str, Any]) -> None:
     house.make("\n---\n".join(json.dumps(one) for one in things))
 
-
-Make = Callable[..., None]

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,7 +52,7 @@ class Access:
     @property
     def mark(self) -> str:
         """The same for the same access: names files and connections made of it."""
-        parts = "\0".join((self.server, self.ca, self.certificate, self.key, self.token))
+        parts = f"{self.server}\x00{self.ca}\x00{self.certificate}\x00{self.key}\x00{self.token}"
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
@@ -215,7 +214,9 @@ class Kubeconfigs:
         planes = [host for _, host in sorted(hosts.items()) if GROUP in host.groups]
         place = self.folder(estate) / f"{purpose}.conf"
         if not planes:
-            raise KubeconfigError(f"No kubeconfig is held for estate {estate} ({place}). {ADVICE} There is no such host yet.")
+            raise KubeconfigError(
+                f"No kubeconfig is held for estate {estate} ({place}). {ADVICE} There is no such host yet."
+            )
         problems: list[str] = []
         for host in planes:
             text = self._fetch(host, PLACES[purpose])

@@ -60,10 +60,14 @@ class KubernetesArguments(Arguments):
     what: Literal["nodes", "pods", "events", "logs", "rollout", "get", "health"]
     namespace: str = Field("", pattern=NAMESPACE, description="empty: all of them; logs and rollout need it")
     kind: str = Field("", max_length=100, pattern=r"^[A-Za-z]*$", description="for get; for rollout a workload's kind")
-    api_version: str = Field("", max_length=120, pattern=r"^[a-z0-9./-]*$", description="where the kind alone is not clear")
+    api_version: str = Field(
+        "", max_length=120, pattern=r"^[a-z0-9./-]*$", description="where the kind alone is not clear"
+    )
     name: str = Field("", pattern=f"{NAME}|^$", description="get: empty lists them; events: about this object")
     selector: str = Field("", max_length=300, description="label selector, for pods and get")
-    path: str = Field("", max_length=400, description="get: JMESPath of what to show, e.g. status.loadBalancer.ingress[].ip")
+    path: str = Field(
+        "", max_length=400, description="get: JMESPath of what to show, e.g. status.loadBalancer.ingress[].ip"
+    )
     container: str = Field("", pattern=f"{NAME}|^$", description="logs: of a pod with several")
     tail: int = Field(100, ge=1, le=2000, description="logs: lines from the end")
     previous: bool = Field(default=False, description="logs: of the container's last run")
@@ -143,7 +147,7 @@ def _pods(api: Api, arguments: KubernetesArguments) -> Found:
     place = f"/api/v1/namespaces/{arguments.namespace}/pods" if arguments.namespace else "/api/v1/pods"
     query = {"labelSelector": arguments.selector} if arguments.selector else {}
     rows = [pod_row(one) for one in items(api.get(place, **query))]
-    rows = [row for row in rows if arguments.name in {"", row["name"]}]
+    rows = [row for row in rows if arguments.name in ("", row["name"])]
     rows.sort(key=lambda row: (healthy(row), str(row["namespace"]), str(row["name"])))
     unwell = [row for row in rows if not healthy(row)]
     facts: dict[str, Json] = {"count": len(rows), "unhealthy": len(unwell), "pods": rows[:60]}
@@ -224,7 +228,9 @@ def _health(api: Api, now: datetime) -> Found:
     status, said = api.raw("GET", "/readyz", {"verbose": ""}, bears=(500,))
     good, bad = readiness(said.decode(errors="replace"))
     version = str(api.get("/version").get("gitVersion", ""))
-    members = [pod_row(one) for one in items(api.get("/api/v1/namespaces/kube-system/pods", labelSelector="component=etcd"))]
+    members = [
+        pod_row(one) for one in items(api.get("/api/v1/namespaces/kube-system/pods", labelSelector="component=etcd"))
+    ]
     members.sort(key=lambda row: str(row["name"]))
     access = api.access
     ends = {
@@ -240,9 +246,13 @@ def _health(api: Api, now: datetime) -> Found:
     }  # fmt: skip
     lines = [f"API server {access.server}: {'ready' if status == 200 else 'NOT READY'}, {version}"]
     lines += [f"failed check: {one}" for one in bad]
-    lines.append(f"etcd: {healthy_members} of {len(rows)} members healthy, the API server's check {'ok' if 'etcd' in good else 'FAILED'}")
+    lines.append(
+        f"etcd: {healthy_members} of {len(rows)} members healthy, the API server's check {'ok' if 'etcd' in good else 'FAILED'}"
+    )
     lines += [f"  {row['name']} on {row['node']}: {'ready' if row['ready'] else 'NOT READY'}" for row in rows]
-    lines.append(f"certificates: API server {certificate_note(ends['api_server'])}, kubeconfig {certificate_note(ends['kubeconfig'])}")
+    lines.append(
+        f"certificates: API server {certificate_note(ends['api_server'])}, kubeconfig {certificate_note(ends['kubeconfig'])}"
+    )
     return "\n".join(lines), facts
 
 

@@ -109,7 +109,9 @@ class Api:
             return self._again(fresh, method, path, query, body, kind, timeout_s, bears)
         return _checked(status, said, bears)
 
-    def _again(self, fresh: Access, method: str, path: str, query: Any, body: Any, kind: str, timeout_s: float, bears: Any) -> tuple[int, bytes]:
+    def _again(
+        self, fresh: Access, method: str, path: str, query: Any, body: Any, kind: str, timeout_s: float, bears: Any
+    ) -> tuple[int, bytes]:
         """The cluster was made anew, or its certificates were rotated: once more, as it is now."""
         with self._lock:
             self._access, self._client, self._kinds = fresh, self._connect(fresh), {}
@@ -152,7 +154,11 @@ class Api:
                 return []
             raise
         rows = cast("list[Fields]", said.get("resources") or [])
-        return [Resource(version, str(r["kind"]), str(r["name"]), bool(r["namespaced"])) for r in rows if "/" not in str(r["name"])]
+        return [
+            Resource(version, str(r["kind"]), str(r["name"]), bool(r["namespaced"]))
+            for r in rows
+            if "/" not in str(r["name"])
+        ]
 
     def _opened(self) -> tuple[Access, Any]:
         with self._lock:
@@ -230,13 +236,19 @@ def _send(client: Any, method: str, url: str, body: Any, kind: str, timeout_s: f
     headers = {"Accept": "application/json, */*", "Content-Type": kind, **client.default_headers}
     host = urlsplit(url).netloc
     try:
-        answer: Any = client.call_api(method, url, headers, body, _request_timeout=(min(CONNECT_S, timeout_s), timeout_s))
+        answer: Any = client.call_api(
+            method, url, headers, body, _request_timeout=(min(CONNECT_S, timeout_s), timeout_s)
+        )
         said: bytes = answer.response.read(LARGEST + 1)
         answer.response.close() if len(said) > LARGEST else answer.response.release_conn()
     except (wrong.SSLError, ApiException) as error:  # the client makes the one of the other, sometimes
-        words = re.sub(r"\s*\(_ssl\.c:\d+\)|^.*SSLError\s*|[\[(]SSL[^\]]*\]\s*", "", str(error), flags=re.DOTALL).strip()
+        words = re.sub(
+            r"\s*\(_ssl\.c:\d+\)|^.*SSLError\s*|[\[(]SSL[^\]]*\]\s*", "", str(error), flags=re.DOTALL
+        ).strip()
         if "certificate" in str(error).casefold():
-            raise _StaleError(f"TLS with {host} failed: {words}. Did a certificate expire, or was the cluster made anew?") from None
+            raise _StaleError(
+                f"TLS with {host} failed: {words}. Did a certificate expire, or was the cluster made anew?"
+            ) from None
         raise KubernetesError(f"TLS with {host} failed: {words}") from None
     except wrong.NewConnectionError as error:  # is a kind of TimeoutError
         raise KubernetesError(f"{host} cannot be reached: {_cause(error)}.") from None
@@ -245,7 +257,9 @@ def _send(client: Any, method: str, url: str, body: Any, kind: str, timeout_s: f
     except (wrong.HTTPError, OSError) as error:
         raise KubernetesError(f"{host} cannot be reached: {_cause(error)}.") from None
     if len(said) > LARGEST:
-        raise KubernetesError(f"The answer is larger than {LARGEST // 1_000_000} MB: narrow it (namespace, selector, name).")
+        raise KubernetesError(
+            f"The answer is larger than {LARGEST // 1_000_000} MB: narrow it (namespace, selector, name)."
+        )
     return int(answer.status), said
 
 
@@ -263,7 +277,9 @@ def _checked(status: int, said: bytes, bears: Sequence[int]) -> tuple[int, bytes
     except (ValueError, AttributeError):
         message, reason = said.decode(errors="replace")[:300], ""
     if status == 401:
-        message = "the cluster does not take the kubeconfig that is held (401). Its certificate or token may have expired"
+        message = (
+            "the cluster does not take the kubeconfig that is held (401). Its certificate or token may have expired"
+        )
     elif status == 403:
         message = f"not allowed by the cluster's RBAC: {message}"
     raise KubernetesError(message or f"HTTP {status}", status, reason)

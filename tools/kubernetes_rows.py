@@ -2,8 +2,8 @@
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, cast
 
 from bot.domain.ids import Json
@@ -13,8 +13,8 @@ Fields = Mapping[str, Any]
 ROLE: Final = "node-role.kubernetes.io/"
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 MIRROR: Final = "kubernetes.io/config.mirror"
+NOTHING: Final[Fields] = {}
 SECRETS: Final = frozenset({"secret", "secrets"})
-WAITS_BADLY: Final = frozenset({"Pending", "Failed", "Unknown"})
 
 
 def fields(value: Any, *path: str) -> Fields:
@@ -25,7 +25,11 @@ def fields(value: Any, *path: str) -> Fields:
 
 
 def rows_of(value: Any) -> list[Fields]:
-    return [cast("Fields", one) for one in cast("list[Any]", value) if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return (
+        [cast("Fields", one) for one in cast("list[Any]", value) if isinstance(one, Mapping)]
+        if isinstance(value, list)
+        else []
+    )
 
 
 def items(answer: Fields) -> list[Fields]:
@@ -67,7 +71,9 @@ def pod_row(pod: Fields) -> Row:
     states = rows_of(status.get("containerStatuses"))
     waiting = [fields(one, "state", "waiting") or fields(one, "state", "terminated") for one in states]
     why = next((str(one["reason"]) for one in waiting if one.get("reason") not in {None, "Completed"}), "")
-    unscheduled = [c for c in rows_of(status.get("conditions")) if c.get("type") == "PodScheduled" and c.get("status") == "False"]
+    unscheduled = [
+        c for c in rows_of(status.get("conditions")) if c.get("type") == "PodScheduled" and c.get("status") == "False"
+    ]
     why = why or (str(unscheduled[0].get("reason") or "") if unscheduled else "")
     owners = rows_of(fields(pod, "metadata").get("ownerReferences"))
     return {
@@ -91,14 +97,21 @@ def pod_line(row: Row) -> str:
 
 
 def healthy(row: Row) -> bool:
-    return row["phase"] == "Succeeded" or (row["phase"] == "Running" and row["ready"] == row["containers"] and not row["why"])
+    return row["phase"] == "Succeeded" or (
+        row["phase"] == "Running" and row["ready"] == row["containers"] and not row["why"]
+    )
 
 
 def event_row(event: Fields) -> Row:
     about = fields(event, "involvedObject")
     series = fields(event, "series")
     return {
-        "at": str(event.get("lastTimestamp") or series.get("lastObservedTime") or event.get("eventTime") or meta(event, "creationTimestamp")),
+        "at": str(
+            event.get("lastTimestamp")
+            or series.get("lastObservedTime")
+            or event.get("eventTime")
+            or meta(event, "creationTimestamp")
+        ),
         "type": str(event.get("type") or ""),
         "reason": str(event.get("reason") or ""),
         "about": f"{about.get('kind', '')} {about.get('namespace', '')}/{about.get('name', '')}".replace(" /", " "),
@@ -123,7 +136,7 @@ def rollout(thing: Fields) -> tuple[bool, str, Row]:
         wanted = int(spec["replicas"]) if spec.get("replicas") is not None else 1
         updated, total = _int(status, "updatedReplicas"), _int(status, "replicas")
         available = _int(status, "readyReplicas" if kind == "StatefulSet" else "availableReplicas")
-    progressing = next((c for c in rows_of(status.get("conditions")) if c.get("type") == "Progressing"), {})
+    progressing = next((c for c in rows_of(status.get("conditions")) if c.get("type") == "Progressing"), NOTHING)
     counts: Row = {"wanted": wanted, "updated": updated, "available": available, "total": total}
     if progressing.get("reason") == "ProgressDeadlineExceeded":
         return False, f"stuck: {progressing.get('message', 'its progress deadline passed')}", counts
@@ -142,7 +155,9 @@ def shown(thing: Any) -> Any:
     plain = {str(key): value for key, value in cast("Mapping[Any, Any]", thing).items()}
     if isinstance(plain.get("items"), list):
         kind = str(plain.get("kind", "")).removesuffix("List")
-        return plain | {"items": [shown({"kind": kind, **fields(one)} if kind else one) for one in rows_of(plain["items"])]}
+        return plain | {
+            "items": [shown({"kind": kind, **fields(one)} if kind else one) for one in rows_of(plain["items"])]
+        }
     metadata = {str(k): v for k, v in fields(plain, "metadata").items() if k != "managedFields"}
     notes = {str(k): v for k, v in fields(metadata, "annotations").items() if k != LAST_APPLIED}
     if "annotations" in metadata:
@@ -152,9 +167,11 @@ def shown(thing: Any) -> Any:
     if str(plain.get("kind", "")).casefold() == "secret":
         for part in ("data", "stringData"):
             if part in plain:
-                plain[part] = {str(key): _hidden(value, encoded=part == "data") for key, value in fields(plain, part).items()}
+                plain[part] = {
+                    str(key): _hidden(value, encoded=part == "data") for key, value in fields(plain, part).items()
+                }
         if "annotations" in metadata:  # tools keep what they applied there under names of their own
-            metadata["annotations"] = {key: "[not shown]" for key in notes}
+            metadata["annotations"] = dict.fromkeys(notes, "[not shown]")
     return plain
 
 
@@ -174,20 +191,11 @@ def newest(rows: Sequence[Row], most: int) -> list[Row]:
     return sorted(rows, key=lambda row: str(row["at"]), reverse=True)[:most]
 
 
-def when(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
 def _hidden(value: Any, *, encoded: bool) -> str:
     size = len(str(value).encode())
     if encoded:
-        try:
+        with contextlib.suppress(binascii.Error, ValueError):
             size = len(base64.b64decode(str(value), validate=True))
-        except (binascii.Error, ValueError):
-            pass
     return f"[not shown: {size} bytes]"
 
 

@@ -43,13 +43,40 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
             thing, status = node(name, ready=ready)
             add(house, thing)
             house.set_status("Node", "", name, status)
-        add(house, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}}, pod("web-1"), pod("web-2", on="cp2"))
-        waiting = {"name": "web", "ready": False, "restartCount": 7, "image": "x", "imageID": "", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        add(
+            house,
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "web"}},
+            pod("web-1"),
+            pod("web-2", on="cp2"),
+        )
+        waiting = {
+            "name": "web",
+            "ready": False,
+            "restartCount": 7,
+            "image": "x",
+            "imageID": "",
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        }
         house.set_status("Pod", "web", "web-2", {"phase": "Running", "containerStatuses": [waiting]})
-        running = {"name": "web", "ready": True, "restartCount": 0, "image": "x", "imageID": "", "state": {"running": {}}}
+        running = {
+            "name": "web",
+            "ready": True,
+            "restartCount": 0,
+            "image": "x",
+            "imageID": "",
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+        }
         house.set_status("Pod", "web", "web-1", {"phase": "Running", "containerStatuses": [running]})
         house.make(DEPLOYMENT)
-        add(house, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "web", "annotations": {"note": SECRET}}, "stringData": {"password": SECRET}})
+        add(
+            house,
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "db", "namespace": "web", "annotations": {"note": SECRET}},
+                "stringData": {"password": SECRET},
+            },
+        )
         add(house, {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e1", "namespace": "web"}, "type": "Warning", "reason": "BackOff",
                     "message": "restarting failed container", "count": 7, "lastTimestamp": "2026-01-02T00:00:00Z",
                     "involvedObject": {"kind": "Pod", "namespace": "web", "name": "web-2"}})  # fmt: skip
@@ -69,7 +96,10 @@ async def test_nodes(house: KubernetesHouse) -> None:
 
 async def test_pods_the_unwell_come_first(house: KubernetesHouse) -> None:
     result = await house.use(house.read, what="pods", namespace="web")
-    assert result.text.splitlines()[:2] == ["2 pods, 1 not healthy", "web/web-2 Running CrashLoopBackOff 0/1 ready 7 restarts on cp2"]
+    assert result.text.splitlines()[:2] == [
+        "2 pods, 1 not healthy",
+        "web/web-2 Running CrashLoopBackOff 0/1 ready 7 restarts on cp2",
+    ]
     assert (result.facts["count"], result.facts["unhealthy"]) == (2, 1)
 
 
@@ -83,7 +113,9 @@ async def test_get_one_a_list_and_a_value(house: KubernetesHouse) -> None:
     one = await house.use(house.read, what="get", kind="deployment", namespace="web", name="web")
     assert "replicas: 2" in one.text and "managedFields" not in one.text
     assert (await house.use(house.read, what="get", kind="Deployment")).facts["names"] == ["web/web"]
-    value = await house.use(house.read, what="get", kind="Deployment", namespace="web", name="web", path="{.spec.replicas}")
+    value = await house.use(
+        house.read, what="get", kind="Deployment", namespace="web", name="web", path="{.spec.replicas}"
+    )
     assert value.facts == {"found": True, "value": 2}
     wrong = await house.use(house.read, what="get", kind="Deployment", namespace="web", name="web", path="a[")
     assert wrong.status == "failed" and "JMESPath" in wrong.text
@@ -109,7 +141,9 @@ async def test_health_names_checks_versions_and_certificates(house: KubernetesHo
     result = await house.use(house.read, what="health")
     assert result.facts["ready"] is True and result.facts["etcd_check"] is True
     assert (result.facts["certificate_days"], result.facts["kubeconfig_days"]) is not None
-    assert str(result.facts["version"]).startswith("v1.") and "API server 20 days left" in result.text or "days left" in result.text
+    assert (
+        str(result.facts["version"]).startswith("v1.") and "API server 20 days left" in result.text
+    ) or "days left" in result.text
 
 
 async def test_rule_22_a_secret_asks_and_its_values_are_never_shown(house: KubernetesHouse) -> None:
@@ -117,7 +151,9 @@ async def test_rule_22_a_secret_asks_and_its_values_are_never_shown(house: Kuber
     assert isinstance(prepared, Prepared) and prepared.effect.cls is CallClass.SENSITIVE_READ
     result = await house.use(house.read, what="get", kind="Secret", namespace="web", name="db")
     assert result.status == "ok" and "password: '[not shown: 25 bytes]'" in result.text
-    listed = await house.use(house.read, what="get", kind="Secret", namespace="web", path="items[].[data, metadata.annotations]")
+    listed = await house.use(
+        house.read, what="get", kind="Secret", namespace="web", path="items[].[data, metadata.annotations]"
+    )
     for text in (result.text, listed.text, str(listed.facts)):
         assert SECRET not in text and "dmVyeS1zZWNyZXQ" not in text
 
