@@ -352,4 +352,3 @@ def pod(
 
 def add(house: KubernetesHouse, *things: dict[str, Any]) -> None:
     house.make("\n---\n".join(json.dumps(one) for one in things))
-

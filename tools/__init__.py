@@ -18,14 +18,17 @@ from tools.commands import Classify, understands_nothing
 from tools.dns_probe import DnsProbe
 from tools.enrolment import enrolment, rosters
 from tools.estate import Estates, GitError, estate_lock
+from tools.fault_drill import DrillYard, FaultDrill
 from tools.http_probe import HttpProbe
 from tools.kubeconfig import Kubeconfigs
 from tools.kubernetes import KubernetesRead
 from tools.kubernetes_api import Clusters
 from tools.kubernetes_apply import KubernetesApply
 from tools.kubernetes_change import KubernetesChange
-from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
+from tools.proxmox import ProxmoxRead
+from tools.proxmox_api import Cluster, ProxmoxError
 from tools.proxmox_guest import Guests
+from tools.proxmox_power import Power
 from tools.scan import Scan
 from tools.ssh import Alert, Login, Ssh, tell_nobody
 from tools.ssh_connection import Connections
@@ -51,7 +54,7 @@ TOOL_NAMES = (
         "terraform_state",
     ),
     *("proxmox_read", "http_probe", "tcp_probe", "dns_probe", "scan", "ssh", "ansible_check", "ansible_run"),
-    *("kubernetes_read", "kubernetes_apply", "kubernetes_change"),
+    *("kubernetes_read", "kubernetes_apply", "kubernetes_change", "fault_drill"),
 )
 
 
@@ -111,7 +114,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     toolchain = Toolchain(equipment.terraform, allow, equipment.mirror, cache)
     credentials = Credentials(equipment.proxmox_url, equipment.audit_token, equipment.write_token, equipment.proxmox_ca)
     hosts = equipment.hosts
-    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca)
+    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca, "WATCHBILL_PROXMOX_AGENT_TOKEN")
     roster_of = rosters(estates, hosts.file, Guests(cluster, agent, hosts.user).look)
     enrol = enrolment(roster_of)
     workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census, enrol)
@@ -123,6 +126,10 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         equipment.classify, roster_of, equipment.locks,
     )  # fmt: skip
     workspace, targets = Workspace(estates), Targets(equipment.probe_targets)
+    writer = Cluster(
+        equipment.proxmox_url, equipment.write_token, equipment.proxmox_ca, "WATCHBILL_PROXMOX_WRITE_TOKEN"
+    )
+    yard = DrillYard(Power(cluster, writer), clusters, targets, estates, roster_of, equipment.locks)
     return (
         *crew,
         WorkspaceList(workspace),
@@ -145,6 +152,7 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         KubernetesRead(clusters),
         KubernetesApply(clusters, estates, equipment.locks),
         KubernetesChange(clusters, estates, equipment.locks),
+        FaultDrill(yard),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

@@ -108,7 +108,9 @@ async def test_rule_11_what_was_approved_is_what_is_sent(house: KubernetesHouse,
     assert live(house, "Deployment", space, "hello")["spec"]["replicas"] == 2
 
 
-async def test_rule_11_a_status_report_voids_nothing_and_a_change_by_others_does(house: KubernetesHouse, space: str) -> None:
+async def test_rule_11_a_status_report_voids_nothing_and_a_change_by_others_does(
+    house: KubernetesHouse, space: str
+) -> None:
     await applied(house, hello(space))
     await house.write("app.yaml", hello(space, replicas=4))
     prepared = await house.prepare(house.apply, path="app.yaml", words=WHY)
@@ -132,7 +134,9 @@ async def test_nothing_is_applied_where_one_object_does_not_fit(house: Kubernete
 async def test_fields_of_another_manager_take_a_word(house: KubernetesHouse, space: str) -> None:
     await applied(house, hello(space))
     place = house.admin.resource("Deployment").path(space, "hello", "scale")
-    house.admin.ask("PATCH", place, {"fieldManager": "somebody"}, {"spec": {"replicas": 7}}, "application/merge-patch+json")
+    house.admin.ask(
+        "PATCH", place, {"fieldManager": "somebody"}, {"spec": {"replicas": 7}}, "application/merge-patch+json"
+    )
     result = await applied(house, hello(space, replicas=3))
     assert result.status == "failed" and "conflict" in result.text and "take_over=true" in result.text
     assert (await applied(house, hello(space, replicas=3), take_over=True)).status == "ok"
@@ -155,7 +159,10 @@ async def test_a_namespace_and_what_is_in_it_come_together(house: KubernetesHous
         ("{apiVersion: v1, kind: Unicorn, metadata: {name: s, namespace: default}}", "knows no Unicorn"),
         ("a: &x {b: 1}\nc: *x", "anchors and aliases"),
         ("", "has 0 objects"),
-        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: s, namespace: nowhere}}", 'namespaces "nowhere" not found'),
+        (
+            "{apiVersion: v1, kind: ConfigMap, metadata: {name: s, namespace: nowhere}}",
+            'namespaces "nowhere" not found',
+        ),
     ],
 )
 async def test_a_file_that_cannot_be_applied_says_why(house: KubernetesHouse, text: str, why: str) -> None:
@@ -232,7 +239,13 @@ def drained(house: KubernetesHouse, space: str) -> str:
     scratch["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}]
     static = pod("etcd", namespace=space, on=name, owner="")
     static["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    add(house, pod("web-1", namespace=space, on=name), scratch, pod("net", namespace=space, on=name, owner="DaemonSet"), static)
+    add(
+        house,
+        pod("web-1", namespace=space, on=name),
+        scratch,
+        pod("net", namespace=space, on=name, owner="DaemonSet"),
+        static,
+    )
     return name
 
 
@@ -247,16 +260,23 @@ async def test_drain_lists_who_leaves_and_drives_them_off(house: KubernetesHouse
     assert f"stays:  {space}/net · DaemonSet web" in prepared.full_text
     result = await house.run(house.change, prepared)
     assert result.status == "ok" and "2 pods left" in result.text
-    assert {one["metadata"]["name"] for one in house.admin.get(f"/api/v1/namespaces/{space}/pods")["items"]} == {"net", "etcd"}
+    assert {one["metadata"]["name"] for one in house.admin.get(f"/api/v1/namespaces/{space}/pods")["items"]} == {
+        "net",
+        "etcd",
+    }
     assert live(house, "Node", "", name)["spec"]["unschedulable"] is True
 
 
 async def test_drain_of_what_nothing_brings_back_takes_a_word(house: KubernetesHouse, space: str) -> None:
     name = drained(house, space)
     add(house, pod("alone", namespace=space, on=name, owner=""))
-    assert f"Nothing brings {space}/alone back" in await house.refuse(house.change, action="drain", name=name, words=WHY)
+    assert f"Nothing brings {space}/alone back" in await house.refuse(
+        house.change, action="drain", name=name, words=WHY
+    )
     prepared = await house.prepare(house.change, action="drain", name=name, unmanaged=True, words=WHY)
-    assert isinstance(prepared, Prepared) and ("delete", f"{space}/alone") in {(i.action, i.name) for i in prepared.effect.items}
+    assert isinstance(prepared, Prepared) and ("delete", f"{space}/alone") in {
+        (i.action, i.name) for i in prepared.effect.items
+    }
 
 
 async def test_drain_waits_for_a_budget_and_stop_says_what_it_left(house: KubernetesHouse, space: str) -> None:
@@ -264,15 +284,26 @@ async def test_drain_waits_for_a_budget_and_stop_says_what_it_left(house: Kubern
     budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": space},
               "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}  # fmt: skip
     add(house, budget)
-    house.set_status("PodDisruptionBudget", space, "web", {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2})
+    house.set_status(
+        "PodDisruptionBudget",
+        space,
+        "web",
+        {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2},
+    )
     prepared = await house.prepare(house.change, action="drain", name=name, words=WHY)
-    assert isinstance(prepared, Prepared) and f"PodDisruptionBudget {space}/web allows no disruption now: its pods wait" in prepared.effect.notes
+    assert (
+        isinstance(prepared, Prepared)
+        and f"PodDisruptionBudget {space}/web allows no disruption now: its pods wait" in prepared.effect.notes
+    )
     running = asyncio.ensure_future(house.run(house.change, prepared))
     while not any("drain" in one[0] for one in house.watch.told):
         await asyncio.sleep(0.05)
     house.watch.stops = 1
     result = await running
-    assert result.status == "interrupted" and f"{name} stays cordoned; still there: {space}/scratch, {space}/web-1" in result.text
+    assert (
+        result.status == "interrupted"
+        and f"{name} stays cordoned; still there: {space}/scratch, {space}/web-1" in result.text
+    )
 
 
 async def test_rule_11_another_pod_on_the_node_voids_the_drain(house: KubernetesHouse, space: str) -> None:
