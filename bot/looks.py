@@ -11,7 +11,7 @@ from bot.settings import Settings
 from bot.slack.gateway import Connection
 from bot.slack.identities import SlackSettingError
 from tools import TOOL_NAMES
-from tools.proxmox import Cluster, ProxmoxError
+from tools.proxmox_api import Cluster, ProxmoxError
 from tools.rights import describe_confinement
 from tools.site_vars import SiteFileError
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from bot.cards import WATCHBILL
 from bot.domain.approvals import Ran
-from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.contract import Criterion, Evidence
 from bot.domain.ids import CallId
 from bot.domain.ports import Clock, Door, Scope, Watch
@@ -59,6 +59,9 @@ class Verifier:
         evidence = shown.evidence
         if not (evidence.tool and evidence.check):
             return Reprobed(criterion, "not probed", f"{evidence.outcome}: {evidence.words}")
+        probed = state.results.get(evidence.call)
+        if probed is not None and probed.cls is not CallClass.READ:
+            return Reprobed(criterion, "not probed", f"{evidence.tool} asks people each time: {evidence.words}"[:SHOWN])
         result = await self._probe(state, criterion, evidence)
         said = (result.text.strip().splitlines() or [""])[0][:SHOWN]
         if not result.facts:

@@ -17,10 +17,18 @@ from tools.ansible_workshop import PlaybookWorkshop
 from tools.commands import Classify, understands_nothing
 from tools.dns_probe import DnsProbe
 from tools.enrolment import enrolment, rosters
-from tools.estate import Estates, GitError
+from tools.estate import Estates, GitError, estate_lock
+from tools.fault_drill import DrillYard, FaultDrill
 from tools.http_probe import HttpProbe
-from tools.proxmox import Cluster, ProxmoxError, ProxmoxRead
+from tools.kubeconfig import Kubeconfigs
+from tools.kubernetes import KubernetesRead
+from tools.kubernetes_api import Clusters
+from tools.kubernetes_apply import KubernetesApply
+from tools.kubernetes_change import KubernetesChange
+from tools.proxmox import ProxmoxRead
+from tools.proxmox_api import Cluster, ProxmoxError
 from tools.proxmox_guest import Guests
+from tools.proxmox_power import Power
 from tools.scan import Scan
 from tools.site_vars import NO_SITE_FILE, SiteFile
 from tools.ssh import Alert, Login, Ssh, tell_nobody
@@ -32,7 +40,7 @@ from tools.terraform_apply import TerraformApply
 from tools.terraform_cli import Credentials, Toolchain
 from tools.terraform_plan import Seen
 from tools.terraform_scan import load_allow_list
-from tools.terraform_workshop import Workshop, estate_lock
+from tools.terraform_workshop import Workshop
 from tools.workspace import Workspace, WorkspaceList, WorkspacePatch, WorkspaceRead, WorkspaceWrite
 
 TOOL_NAMES = (
@@ -47,6 +55,7 @@ TOOL_NAMES = (
         "terraform_state",
     ),
     *("proxmox_read", "http_probe", "tcp_probe", "dns_probe", "scan", "ssh", "ansible_check", "ansible_run"),
+    *("kubernetes_read", "kubernetes_apply", "kubernetes_change", "fault_drill"),
 )
 
 
@@ -108,16 +117,22 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
     toolchain = Toolchain(equipment.terraform, allow, equipment.mirror, cache)
     credentials = Credentials(equipment.proxmox_url, equipment.audit_token, equipment.write_token, equipment.proxmox_ca)
     hosts = equipment.hosts
-    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca)
+    agent = Cluster(equipment.proxmox_url, hosts.agent_token, equipment.proxmox_ca, "WATCHBILL_PROXMOX_AGENT_TOKEN")
     roster_of = rosters(estates, hosts.file, Guests(cluster, agent, hosts.user).look)
     enrol = enrolment(roster_of)
     workshop = Workshop(estates, toolchain, credentials, equipment.locks, equipment.learn, census, enrol)
-    login = Login(estates, roster_of, Connections(hosts.key), equipment.classify, equipment.alert)
+    connections = Connections(hosts.key)
+    login = Login(estates, roster_of, connections, equipment.classify, equipment.alert)
+    clusters = Clusters(Kubeconfigs(estates, roster_of, connections, equipment.learn))
     playbooks = PlaybookWorkshop(
         estates, Kit(hosts.ansible, hosts.key), load_playbook_policy(equipment.policies / "ansible.yaml"),
         equipment.classify, roster_of, equipment.locks, hosts.site,
     )  # fmt: skip
     workspace, targets = Workspace(estates), Targets(equipment.probe_targets)
+    writer = Cluster(
+        equipment.proxmox_url, equipment.write_token, equipment.proxmox_ca, "WATCHBILL_PROXMOX_WRITE_TOKEN"
+    )
+    yard = DrillYard(Power(cluster, writer), clusters, targets, estates, roster_of, equipment.locks)
     return (
         *crew,
         WorkspaceList(workspace),
@@ -137,6 +152,10 @@ def all_tools(equipment: Equipment, crew: Sequence[Tool]) -> tuple[Tool, ...]:
         Ssh(login),
         AnsibleCheck(playbooks),
         AnsibleRun(playbooks),
+        KubernetesRead(clusters),
+        KubernetesApply(clusters, estates, equipment.locks),
+        KubernetesChange(clusters, estates, equipment.locks),
+        FaultDrill(yard),
         Scan(workshop, equipment.scanner, equipment.policies / "scan", equipment.blocks),
     )
 

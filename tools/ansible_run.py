@@ -23,6 +23,7 @@ from tools.ansible_workshop import (
     texts,
 )
 from tools.attendance import attend
+from tools.estate import estate_lock
 from tools.hosts import Host, HostsFileError
 from tools.run_directory import NotStarted, Running, Tail, seconds_since
 from tools.snapshot import ChangedError, Manifest
@@ -187,11 +188,6 @@ class AnsibleRun(TypedTool[RunArguments]):
 
     async def _unlock(self, scope: Scope) -> None:
         await self._workshop.locks.unlock(estate_lock(scope.mission.estate), str(scope.mission.id))
-
-
-def estate_lock(estate: str) -> str:
-    """The same lock as Terraform's: one change of an estate at a time."""
-    return f"estate/{estate}"
 
 
 def effect_of(asked: Asked, scanned: Scan, manifest: Manifest, hosts: list[Host]) -> Effect:

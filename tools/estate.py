@@ -270,6 +270,11 @@ class Estates:
         return Estate(self.data / "estates" / name, self.blueprints, self.git_binary, self.roles, self.login)
 
 
+def estate_lock(estate: str) -> str:
+    """The lock's name: one change of an estate at a time, whichever tool makes it."""
+    return f"estate/{estate}"
+
+
 def _git_environment(author: tuple[str, str]) -> dict[str, str]:
     return {
         "GIT_CONFIG_NOSYSTEM": "1",

@@ -1,22 +1,18 @@
 """`http_probe`: one GET to an allow-listed target; status, time, whether the body holds a text."""
 
 import base64
-import socket
 import time
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import Field
 
 from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.policy.secret_bindings import BoundSecrets
+from tools.http_get import NoAnswerError, fetch
 from tools.targets import Targets, resolve
 from tools.typed import Arguments, SecretRef, TypedTool, answer, bind, read_effect
 
-LARGEST = 256 * 1024  # bytes of a body that are looked at
 SHOWN = 2000  # characters of it that the model sees
 NO_SECRETS = BoundSecrets()
 
@@ -28,28 +24,6 @@ class ProbeArguments(Arguments):
     timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
     authorization: SecretRef | None = Field(None, description="‹secret:name› of a secret bound to this target")
     user: str = Field("", max_length=100, pattern=r"^[^:\s]*$", description="Basic sign-in with it; empty: Bearer")
-
-
-class _Pinned(AbstractResolver):
-    """Gives aiohttp the addresses that were checked, so that a second look-up cannot answer differently."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        del family
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, proto=0, flags=socket.AI_NUMERICHOST,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-            )
-            for address in self._addresses
-        ]  # fmt: skip
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 class HttpProbe(TypedTool[ProbeArguments]):
@@ -90,19 +64,13 @@ class HttpProbe(TypedTool[ProbeArguments]):
                 prepared, "refused", f"{host} now resolves to {', '.join(addresses) or 'nothing'}, which is not listed."
             )
         began = time.monotonic()
-        timeout = aiohttp.ClientTimeout(total=arguments.timeout_s)
         try:
-            connector = aiohttp.TCPConnector(resolver=_Pinned(addresses))
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
-                session.get(arguments.url, allow_redirects=False, headers=self._headers(arguments)) as reply,
-            ):
-                body = (await reply.content.read(LARGEST)).decode("utf-8", "replace")
-                status, location = reply.status, reply.headers.get("location", "")
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            text = f"no answer from {arguments.url}: {type(error).__name__} {error}".strip()
+            got = await fetch(arguments.url, addresses, arguments.timeout_s, self._headers(arguments))
+        except NoAnswerError as error:
+            text = f"no answer from {arguments.url}: {error}".strip()
             return answer(prepared, "failed", text, facts={"url": arguments.url, "reached": False})
-        return _said(prepared, arguments, status, body, location, round((time.monotonic() - began) * 1000))
+        took_ms = round((time.monotonic() - began) * 1000)
+        return _said(prepared, arguments, got.status, got.body, got.location, took_ms)
 
     def _headers(self, arguments: ProbeArguments) -> dict[str, str]:
         """The one place where a secret is filled in; asked for anew, so what prepare allowed is not taken on trust."""

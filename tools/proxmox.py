@@ -1,82 +1,27 @@
-"""`proxmox_read`: typed looks at the cluster with the audit token. Nothing here can write (proxmoxer, GET only)."""
+"""`proxmox_read`: typed looks at the cluster with the audit token. Nothing here can write (GET only)."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
+from tools.proxmox_api import Cluster, ProxmoxError, float_of, int_of, rows_of
 from tools.typed import Arguments, TypedTool, answer, bind, read_effect
 
 GIB = 1 << 30
-ANSWER_S = 15.0
 TASKS_SHOWN = 20
 Row = dict[str, Json]
 Found = tuple[str, Mapping[str, Json]]
-
-
-class ProxmoxError(Exception):
-    """Proxmox did not answer as hoped. The text says what to do."""
 
 
 class ProxmoxArguments(Arguments):
     what: Literal["nodes", "cluster", "vms", "vm", "storage", "tasks", "agent_addresses"]
     node: str = Field("", pattern=r"^[A-Za-z0-9.-]{0,63}$", description="for vm, storage, tasks, agent_addresses")
     vmid: int = Field(0, ge=0, le=999_999_999, description="for vm and agent_addresses; 0: every machine")
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """One Proxmox VE cluster through one node's API. `token`: user@realm!name=uuid with PVEAuditor."""
-
-    url: str
-    token: str = field(repr=False)
-    ca: Path | None = None
-
-    def get(self, *path: str | int, **query: str) -> Any:
-        """One GET. Raises ProxmoxError with words for whoever has to act."""
-        import proxmoxer  # noqa: PLC0415 # half a second and 5 MB of imports that only this needs
-        import requests  # noqa: PLC0415
-
-        parts = urlsplit(self.url)
-        user, _, rest = self.token.partition("!")
-        name, _, value = rest.partition("=")
-        if not (parts.hostname and name and value):
-            raise ProxmoxError("Set WATCHBILL_PROXMOX_URL and WATCHBILL_PROXMOX_AUDIT_TOKEN (user@realm!name=uuid).")
-        try:
-            api: Any = proxmoxer.ProxmoxAPI(
-                parts.hostname, port=parts.port or 8006, user=user, token_name=name, token_value=value,
-                verify_ssl=str(self.ca) if self.ca else True, timeout=ANSWER_S,
-            )  # fmt: skip
-            return api("/".join(str(part) for part in path)).get(**query)
-        except proxmoxer.ResourceException as error:
-            said = cast("Any", error)  # the library is not typed
-            raise ProxmoxError(_words(said.status_code, f"{said.status_message} {said.content}")) from error
-        except proxmoxer.AuthenticationError as error:
-            raise ProxmoxError(f"Proxmox does not take the audit token: {error}") from error
-        except requests.exceptions.SSLError as error:
-            raise ProxmoxError(
-                f"The certificate of {parts.hostname} does not verify: set WATCHBILL_PROXMOX_CA."
-            ) from error
-        except requests.exceptions.Timeout as error:
-            raise ProxmoxError(f"{parts.hostname} did not answer within {ANSWER_S:.0f} s.") from error
-        except requests.exceptions.RequestException as error:
-            raise ProxmoxError(f"{parts.hostname} cannot be reached: {type(error).__name__}.") from error
-
-    async def census(self) -> Sequence[tuple[int, str, str]]:
-        """vmid, name and node of every machine that Proxmox has, whoever made it."""
-        rows = _rows(await asyncio.to_thread(self.get, "cluster", "resources"))
-        return [
-            (_int(row, "vmid"), str(row.get("name", "")), str(row.get("node", "")))
-            for row in rows
-            if row.get("type") == "qemu"
-        ]
 
 
 class ProxmoxRead(TypedTool[ProxmoxArguments]):
@@ -114,11 +59,11 @@ def _nodes(cluster: Cluster, arguments: ProxmoxArguments) -> Found:  # noqa: ARG
         {
             "name": str(row.get("node", "")),
             "status": str(row.get("status", "")),
-            "cpus": _int(row, "maxcpu"),
+            "cpus": int_of(row, "maxcpu"),
             "memory_gib": _gib(row, "maxmem"),
             "memory_used_gib": _gib(row, "mem"),
         }
-        for row in _rows(cluster.get("nodes"))
+        for row in rows_of(cluster.get("nodes"))
     ]
     rows.sort(key=lambda row: str(row["name"]))
     lines = [
@@ -128,7 +73,7 @@ def _nodes(cluster: Cluster, arguments: ProxmoxArguments) -> Found:  # noqa: ARG
 
 
 def _cluster(cluster: Cluster, arguments: ProxmoxArguments) -> Found:  # noqa: ARG001 - every look has this shape
-    rows = _rows(cluster.get("cluster", "status"))
+    rows = rows_of(cluster.get("cluster", "status"))
     nothing: Mapping[str, Any] = {}
     about = next((row for row in rows if row.get("type") == "cluster"), nothing)
     name, quorate = str(about.get("name", "no cluster")), bool(about.get("quorate", len(rows) == 1))
@@ -140,14 +85,14 @@ def _cluster(cluster: Cluster, arguments: ProxmoxArguments) -> Found:  # noqa: A
 
 
 def _machines(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
-    found = [row for row in _rows(cluster.get("cluster", "resources")) if row.get("type") == "qemu"]
+    found = [row for row in rows_of(cluster.get("cluster", "resources")) if row.get("type") == "qemu"]
     rows: list[Row] = [
         {
-            "vmid": _int(row, "vmid"),
+            "vmid": int_of(row, "vmid"),
             "name": str(row.get("name", "")),
             "node": str(row.get("node", "")),
             "status": str(row.get("status", "")),
-            "cpus": _int(row, "maxcpu"),
+            "cpus": int_of(row, "maxcpu"),
             "memory_gib": _gib(row, "maxmem"),
             "disk_gib": _gib(row, "maxdisk"),
             "template": bool(row.get("template")),
@@ -178,11 +123,11 @@ def _storage(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
         {
             "storage": str(row.get("storage", "")),
             "node": str(row.get("node", "")),
-            "free_gib": round((_float(row, "maxdisk") - _float(row, "disk")) / GIB, 1),
+            "free_gib": round((float_of(row, "maxdisk") - float_of(row, "disk")) / GIB, 1),
             "size_gib": _gib(row, "maxdisk"),
             "shared": bool(row.get("shared")),
         }
-        for row in _rows(cluster.get("cluster", "resources"))
+        for row in rows_of(cluster.get("cluster", "resources"))
         if row.get("type") == "storage" and arguments.node in {"", row.get("node")}
     ]
     rows.sort(key=lambda row: (str(row["node"]), str(row["storage"])))
@@ -191,9 +136,9 @@ def _storage(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
 
 
 def _tasks(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
-    names = [arguments.node] if arguments.node else [str(row.get("node")) for row in _rows(cluster.get("nodes"))]
-    found = [row for name in names for row in _rows(cluster.get("nodes", name, "tasks"))]
-    found.sort(key=lambda row: _float(row, "starttime"), reverse=True)
+    names = [arguments.node] if arguments.node else [str(row.get("node")) for row in rows_of(cluster.get("nodes"))]
+    found = [row for name in names for row in rows_of(cluster.get("nodes", name, "tasks"))]
+    found.sort(key=lambda row: float_of(row, "starttime"), reverse=True)
     rows: list[Row] = [
         {"type": str(row.get("type", "")), "id": str(row.get("id", "")), "node": str(row.get("node", "")),
          "status": str(row.get("status", "running"))}
@@ -206,15 +151,15 @@ def _tasks(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
 def _addresses(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
     found = [
         row
-        for row in _rows(cluster.get("cluster", "resources"))
+        for row in rows_of(cluster.get("cluster", "resources"))
         if row.get("type") == "qemu" and not row.get("template")
     ]
     rows: list[Row] = []
-    for row in sorted(found, key=lambda row: _int(row, "vmid")):
-        if arguments.vmid not in {0, _int(row, "vmid")} or arguments.node not in {"", row.get("node")}:
+    for row in sorted(found, key=lambda row: int_of(row, "vmid")):
+        if arguments.vmid not in {0, int_of(row, "vmid")} or arguments.node not in {"", row.get("node")}:
             continue
-        addresses, problem = _agent(cluster, str(row.get("node")), _int(row, "vmid"))
-        rows.append({"vmid": _int(row, "vmid"), "name": str(row.get("name", "")), "node": str(row.get("node", "")),
+        addresses, problem = _agent(cluster, str(row.get("node")), int_of(row, "vmid"))
+        rows.append({"vmid": int_of(row, "vmid"), "name": str(row.get("name", "")), "node": str(row.get("node", "")),
                      "addresses": addresses, "problem": problem})  # fmt: skip
     lines = [
         f"{r['vmid']} {r['name']} on {r['node']}: {', '.join(_texts(r['addresses'])) or r['problem']}" for r in rows
@@ -228,12 +173,14 @@ def _agent(cluster: Cluster, node: str, vmid: int) -> tuple[list[str], str]:
         answered = cluster.get("nodes", node, "qemu", vmid, "agent", "network-get-interfaces")
     except ProxmoxError as error:
         return [], str(error)
-    interfaces = _rows(cast("Mapping[str, Any]", answered).get("result") if isinstance(answered, Mapping) else answered)
+    interfaces = rows_of(
+        cast("Mapping[str, Any]", answered).get("result") if isinstance(answered, Mapping) else answered
+    )
     found = [
         str(address.get("ip-address", ""))
         for interface in interfaces
         if interface.get("name") != "lo"
-        for address in _rows(interface.get("ip-addresses"))
+        for address in rows_of(interface.get("ip-addresses"))
     ]
     return [address for address in found if address and not address.startswith("fe80:")], "no address yet"
 
@@ -249,38 +196,10 @@ LOOKS: Mapping[str, Callable[[Cluster, ProxmoxArguments], Found]] = {
 }
 
 
-def _words(status: int, text: str) -> str:
-    said = " ".join(text.split())[:300]
-    match status:
-        case 401:
-            return f"Proxmox does not take the audit token (401 {said}). Check WATCHBILL_PROXMOX_AUDIT_TOKEN."
-        case 403:
-            return f"The audit token may not read this (403 {said}). It needs the role PVEAuditor on /."
-        case 595 | 596:
-            return f"The node behind this API cannot be reached ({status} {said}). Is it up?"
-        case _:
-            return f"Proxmox answers {status} {said}"
-
-
-def _rows(value: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, Mapping)]
-
-
 def _texts(value: Json) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list | tuple) else []
 
 
-def _float(row: Mapping[str, Any], key: str) -> float:
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _int(row: Mapping[str, Any], key: str) -> int:
-    return int(_float(row, key))
-
-
 def _gib(row: Mapping[str, Any], key: str) -> float:
-    gib = round(_float(row, key) / GIB, 1)
+    gib = round(float_of(row, key) / GIB, 1)
     return int(gib) if gib == int(gib) else gib

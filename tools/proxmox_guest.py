@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from tools.hosts import USER, Guest, check_key
-from tools.proxmox import Cluster, ProxmoxError
+from tools.proxmox_api import Cluster, ProxmoxError
 
 KEY_FILES: Final = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
 

@@ -1,11 +1,9 @@
 """`ssh`: one command on one host of the estate's inventory. Its class is the command's; only what was understood runs unasked."""
 
 import asyncio
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self, assert_never
 
 from pydantic import Field, model_validator
@@ -14,11 +12,11 @@ from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Ta
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from tools.commands import Classify, Understood, understands_nothing
-from tools.confine import write_whole
 from tools.estate import Estates
 from tools.hosts import Host, HostsFileError, Roster, not_listed
 from tools.run_directory import seconds_since
 from tools.ssh_connection import Bounds, Connections, Interrupt, KeyChangedError, Ran, SshError
+from tools.trace import Trace
 from tools.typed import Arguments, TypedTool, answer
 
 LONGEST: Final = 8000  # characters of a command line
@@ -121,7 +119,7 @@ class Ssh(TypedTool[SshArguments]):
             return answer(
                 prepared, "refused", f"{arguments.host} is another host now than when this was asked. Ask again."
             )
-        trace = Trace.of(self._login.estates, prepared, scope)
+        trace = Trace.of(self._login.estates, prepared)
         if prepared.effect.cls not in READS and not trace.begin():
             return answer(prepared, "refused", "This command was sent before; it is not sent again. Look at the host.")
         bounds = Bounds(arguments.timeout_s, arguments.idle_s)
@@ -144,7 +142,7 @@ class Ssh(TypedTool[SshArguments]):
 
     async def recover(self, prepared: Prepared, arguments: SshArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
         """The worker died: its connection went with it, so what was written down here is all that is known."""
-        noted = Trace.of(self._login.estates, prepared, scope).read()
+        noted = Trace.of(self._login.estates, prepared).read()
         if noted is None:
             return answer(
                 prepared, "failed", "The program stopped before the command was sent. Nothing was run; ask again."
@@ -160,38 +158,6 @@ class Ssh(TypedTool[SshArguments]):
             "changed and whether it runs; it is not sent again."
         )
         return answer(prepared, "unknown_outcome", text, facts={"host": arguments.host, "orphans": []}, changed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What this machine knows of a command that changes something: written before it is sent, and after its end."""
-
-    path: Path
-
-    @classmethod
-    def of(cls, estates: Estates, prepared: Prepared, scope: Scope) -> "Trace":
-        call = "".join(c if c.isalnum() else "-" for c in str(prepared.call.id))[:60]
-        folder = estates.named(scope.mission.estate).runs
-        return cls(folder / f"ssh-{scope.mission.id}-{call}.json")
-
-    def begin(self) -> bool:
-        """False where it was begun before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            return False
-        write_whole(self.path, {"status": "", "text": ""})
-        return True
-
-    def end(self, status: str, text: str) -> None:
-        if self.path.exists():
-            write_whole(self.path, {"status": status, "text": text[:LONGEST]})
-
-    def read(self) -> tuple[str, str] | None:
-        try:
-            noted = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            return None
-        return noted["status"], noted["text"]
 
 
 async def find_host(roster: Roster, name: str) -> Host | None:

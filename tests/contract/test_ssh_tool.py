@@ -14,7 +14,7 @@ from bot.domain.calls import CallClass, Prepared
 from bot.domain.ports import ArgumentError, Cannot
 from tests.ssh_house import Sshd, SshHouse, free_port, make_key, needs_sshd, running_sshd
 from tools.hosts import fingerprint
-from tools.ssh import Trace
+from tools.trace import Trace
 
 pytestmark = [needs_sshd, pytest.mark.xdist_group("ssh")]
 
@@ -274,7 +274,7 @@ async def test_rule_13_a_change_whose_worker_died_is_an_unknown_outcome(house: S
     house.says = CallClass.CHANGE
     prepared = await house.prepare(argv=["systemctl", "restart", "kubelet"])
     assert isinstance(prepared, Prepared)
-    assert Trace.of(house.estates, prepared, house.scope).begin()
+    assert Trace.of(house.estates, prepared).begin()
     arguments = house.tool.parse(prepared.call.arguments)
     found = (await house.tool.recover(prepared, arguments, house.scope, house.watch)).result
     assert found.status == "unknown_outcome"

@@ -1,0 +1,271 @@
+"""`fault_drill` against the lab's Proxmox API and probes on loopback: taken, asked, given back, whatever happens."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from bot.domain.calls import CallClass, Prepared, ToolResult
+from bot.domain.ids import Json
+from bot.domain.ports import Cannot, Scope
+from tests.fakes import QA, FakeWatch, call, mission, scope
+from tests.tool_house import LabProxmox, MemoryLocks, run_lab_proxmox
+from tools.estate import Estates
+from tools.fault_drill import DrillYard, FaultDrill, Pace
+from tools.hosts import Roster
+from tools.kubeconfig import Kubeconfigs
+from tools.kubernetes_api import Clusters
+from tools.proxmox_api import Cluster, ask
+from tools.proxmox_power import Power
+from tools.ssh_connection import Connections
+from tools.targets import Targets
+from tools.trace import Trace
+
+pytestmark = pytest.mark.slow
+PACE = Pace(every_s=0.05, look_s=0.05, steady=3, restore_s=2, again_s=0.1, back_s=20)
+NAMES = ("cp1", "cp2")
+WHY = "shows that the app answers while one control plane is away"
+
+
+@dataclass
+class Services:
+    """An app that always answers, and one that does not while cp1 is off. `mute`: neither answers."""
+
+    house: "House"
+    url: str = ""
+    mute: bool = False
+
+    async def app(self, _request: web.Request) -> web.Response:
+        return web.Response(status=503 if self.mute else 200, text="Hello, world")
+
+    async def tied(self, _request: web.Request) -> web.Response:
+        up = await asyncio.to_thread(self.house.runs, "cp1")
+        return web.Response(status=503 if self.mute or not up else 200)
+
+
+@dataclass
+class House:
+    data: Path
+    lab: LabProxmox
+    power: Power
+    scope: Scope = field(default_factory=lambda: scope(mission(estate="home"), QA))
+    watch: FakeWatch = field(default_factory=FakeWatch)
+    locks: MemoryLocks = field(default_factory=MemoryLocks)
+    pace: Pace = PACE
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.estates = Estates(self.data, self.data / "none")
+        self.services = Services(self)
+        machines = [(name, number, "pve1") for number, name in enumerate(NAMES, 121)]
+        self.roster("home").note_apply("vms", "a" * 64, machines, [])
+
+    def roster(self, estate: str) -> Roster:
+        return Roster(self.estates.named(estate).root / "hosts")
+
+    @property
+    def tool(self) -> FaultDrill:
+        clusters = Clusters(Kubeconfigs(self.estates, self.roster, Connections(None), lambda *_: None))
+        yard = DrillYard(
+            self.power, clusters, Targets(("127.0.0.1",)), self.estates, self.roster, self.locks, self.pace
+        )
+        return FaultDrill(yard)
+
+    def runs(self, name: str) -> bool:
+        return next(one for one in self.power.machines().values() if one.name == name).status == "running"
+
+    def app(self) -> dict[str, Json]:
+        return {"name": "app", "kind": "http", "url": f"{self.services.url}/app", "contains": "Hello"}
+
+    async def prepare(self, **more: Any) -> Prepared | Cannot:
+        self.calls += 1
+        arguments = {"targets": list(NAMES), "seconds": 5, "probes": [self.app()], "words": WHY, **more}
+        made = call("fault_drill", number=self.calls)
+        made = type(made)(made.id, made.tool, arguments, QA, made.mission, made.turn)
+        return await self.tool.prepare(made, self.tool.parse(arguments), self.scope)
+
+    async def approved(self, **more: Any) -> Prepared:
+        prepared = await self.prepare(**more)
+        assert isinstance(prepared, Prepared), prepared
+        return prepared
+
+    async def run(self, prepared: Prepared) -> ToolResult:
+        parsed = self.tool.parse(prepared.call.arguments)
+        assert dict(await self.tool.pins(prepared, parsed)) == dict(prepared.pins)
+        return (await self.tool.run(prepared, parsed, self.scope, self.watch)).result
+
+    async def recover(self, prepared: Prepared) -> ToolResult:
+        parsed = self.tool.parse(prepared.call.arguments)
+        return (await self.tool.recover(prepared, parsed, self.scope, self.watch)).result
+
+    async def until(self, words: str) -> None:
+        while not any(words in part for told in self.watch.told for part in told):
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProxmox]:
+    with run_lab_proxmox(tmp_path_factory.mktemp("proxmox")) as one:
+        write = Cluster(one.url, one.write_token, one.ca)
+        for number, name in enumerate((*NAMES, "stranger"), 121):
+            fields = {"newid": str(number), "name": name, "full": "1", "storage": "ceph"}
+            finish(write, ask(write, "post", ("nodes", "pve1", "qemu", "9000", "clone"), fields))
+        yield one
+
+
+def finish(cluster: Cluster, upid: str) -> None:
+    while cluster.get("nodes", "pve1", "tasks", upid, "status")["status"] != "stopped":
+        time.sleep(0.05)
+
+
+@pytest.fixture
+async def house(lab: LabProxmox, tmp_path: Path) -> AsyncIterator[House]:
+    power = Power(Cluster(lab.url, lab.audit_token, lab.ca), Cluster(lab.url, lab.write_token, lab.ca))
+    for vm in power.machines().values():
+        power.give(vm, "network")
+        power.give(vm, "power")
+    one = House(tmp_path, lab, power)
+    server = web.Application()
+    server.add_routes([web.get("/app", one.services.app), web.get("/tied", one.services.tied)])
+    runner = web.AppRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.services.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield one
+    await runner.cleanup()
+
+
+async def test_the_card_says_what_is_taken_how_long_and_what_is_asked(house: House) -> None:
+    prepared = await house.approved(seconds=60)
+    effect = prepared.effect
+    assert effect.cls is CallClass.DESTROY
+    assert effect.title == "Fault drill: power off cp1, cp2 in turn, 60 s each, and start them again"
+    assert [(one.kind, one.name) for one in effect.targets] == [("vm", "cp1"), ("vm", "cp2")]
+    assert "with “Hello”" in effect.notes[0] and "on STOP" in effect.notes[1]
+    assert prepared.pins == {"vm.cp1": "pve1/121 running", "vm.cp2": "pve1/122 running"}
+    assert house.runs("cp1") and house.runs("cp2")
+
+
+async def test_each_in_turn_measured_and_given_back_and_no_evidence_ages(house: House) -> None:
+    tied = {"name": "tied", "kind": "http", "url": f"{house.services.url}/tied"}
+    prepared = await house.approved(probes=[house.app(), tied])
+    seen: list[tuple[bool, ...]] = []
+    running = asyncio.ensure_future(house.run(prepared))
+    while not running.done():
+        seen.append(tuple(await asyncio.gather(*(asyncio.to_thread(house.runs, name) for name in NAMES))))
+        await asyncio.sleep(0.1)
+    result = await running
+    assert (result.status, result.changed) == ("ok", False), result.text
+    assert (False, True) in seen and (True, False) in seen and (False, False) not in seen
+    assert house.runs("cp1") and house.runs("cp2")
+    probes = cast("list[dict[str, Any]]", result.facts["probes"])
+    app, other = sorted(probes, key=lambda one: str(one["probe"]))
+    assert app["share"] == 1 and app["outage_s"] == 0 and app["asked"] == app["answered"] > 0
+    assert 0 < other["share"] < 1 and other["outage_s"] > 0
+    turns = cast("list[dict[str, Any]]", result.facts["targets"])
+    assert result.facts["restored"] is True and [one["target"] for one in turns] == ["cp1", "cp2"]
+    assert house.locks.held == {}
+    assert (await house.run(prepared)).status == "refused"
+
+
+async def test_rule_5_stop_gives_back_at_once(house: House) -> None:
+    prepared = await house.approved(seconds=600)
+    running = asyncio.ensure_future(house.run(prepared))
+    await house.until("cp1 away")
+    while await asyncio.to_thread(house.runs, "cp1"):
+        await asyncio.sleep(0.05)
+    house.watch.stops = 1
+    result = await running
+    assert (result.status, result.changed) == ("interrupted", False)
+    assert "STOP was pressed" in result.text and "Everything that was taken away is back." in result.text
+    assert house.runs("cp1")
+
+
+async def test_a_cancelled_drill_leaves_nothing_away(house: House) -> None:
+    prepared = await house.approved(seconds=600)
+    running = asyncio.ensure_future(house.run(prepared))
+    await house.until("cp1 away")
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    while not await asyncio.to_thread(house.runs, "cp1"):
+        await asyncio.sleep(0.05)
+    assert json.loads(Trace.of(house.estates, prepared).path.read_text())["notes"]["away"] == []
+
+
+async def test_rule_13_after_a_restart_what_was_away_is_given_back(house: House) -> None:
+    prepared = await house.approved()
+    untouched = await house.recover(prepared)
+    assert untouched.status == "failed" and "before anything was taken away" in untouched.text
+    trace = Trace.of(house.estates, prepared)
+    vm = house.power.machines()[122]
+    trace.begin({"what": "power", "away": [{"name": vm.name, "vmid": vm.vmid, "node": vm.node, "status": "running"}]})
+    house.power.take(vm, "power")
+    assert not house.runs("cp2")
+    result = await house.recover(prepared)
+    assert (result.status, result.changed) == ("interrupted", False) and "cp2 was away and runs again" in result.text
+    assert house.runs("cp2")
+    assert (await house.recover(prepared)).text.startswith("The program stopped during the drill")
+
+
+async def test_what_cannot_be_given_back_is_said_and_ages_evidence(house: House) -> None:
+    prepared = await house.approved(targets=["cp1"])
+    running = asyncio.ensure_future(house.run(prepared))
+    await house.until("cp1 away")
+    house.lab.lab("fault", {"kind": "task_fails", "type": "qmstart", "count": 99, "message": "no space left"})
+    result = await running
+    house.lab.lab("fault", {"kind": "clear"})
+    assert (result.status, result.changed, result.facts["restored"]) == ("failed", True, False)
+    assert "cp1 could not be given back" in result.text and "start it by hand" in result.text
+
+
+async def test_the_network_is_cut_and_mended(house: House) -> None:
+    vm = house.power.machines()[121]
+    net = house.power.audit.get("nodes", "pve1", "qemu", 121, "config")["net0"]
+    house.power.take(vm, "network")
+    assert house.power.away(vm, "network")
+    house.power.give(vm, "network")
+    assert house.power.audit.get("nodes", "pve1", "qemu", 121, "config")["net0"] == net
+    house.power.give(vm, "network")
+    assert not house.power.away(vm, "network")
+
+
+async def test_it_begins_only_where_everything_is_well_and_ours(house: House) -> None:
+    refusals: dict[str, dict[str, Any]] = {
+        "stranger is no machine of this estate's plans (cp1, cp2)": {"targets": ["stranger"]},
+        "example.org is not among the probe targets": {
+            "probes": [{"name": "x", "kind": "http", "url": "http://example.org/"}]
+        },
+        "app: status 200": {"probes": [house.app() | {"expect_status": 418}]},
+        "api: No kubeconfig is held for estate home": {"probes": [{"name": "api", "kind": "kubernetes"}]},
+    }
+    for words, more in refusals.items():
+        refused = await house.prepare(**more)
+        assert isinstance(refused, Cannot) and words in refused.text
+    house.locks.held["estate/home"] = ("99", "terraform plan 1234")
+    taken = await house.prepare()
+    assert isinstance(taken, Cannot) and "The estate is in use" in taken.text
+
+
+async def test_a_target_is_left_alone_while_a_probe_does_not_answer(house: House) -> None:
+    house.pace = Pace(every_s=0.05, look_s=0.05, steady=3, restore_s=2, again_s=0.1, back_s=1)
+    prepared = await house.approved()
+    house.services.mute = True
+    result = await house.run(prepared)
+    assert (result.status, result.changed) == ("failed", False) and "cp1 was left alone" in result.text
+
+
+async def test_rule_11_a_machine_that_moved_voids_the_approval(house: House) -> None:
+    prepared = await house.approved()
+    house.power.take(house.power.machines()[122], "power")
+    assert await house.tool.pins(prepared, house.tool.parse(prepared.call.arguments)) != prepared.pins
+    refused = await house.prepare()
+    assert isinstance(refused, Cannot) and "cp2 does not run" in refused.text
