@@ -95,6 +95,7 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     warnings = [f"Warning: {visible(warning)}" for warning in request.warnings]
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
+    facts += [visible(line) for line in (*request.blast, request.timing) if line]
     if request.without:
         facts.append(f"Without {visible(', '.join(request.without))}, as people asked")
     if effect.undo:
