@@ -42,7 +42,8 @@ from bot.llm.prices import Prices, load_prices
 from bot.llm.provider import Endpoint
 from bot.outgoing import DiscreetModel, discreet_body
 from bot.policy.knowledge import Knowledge, load_knowledge
-from bot.policy.loading import Policies, load_policies, read_people, read_secrets
+from bot.policy.loading import Policies, load_policies, read_maintenance, read_people, read_secrets
+from bot.policy.maintenance import LiveCalendar
 from bot.policy.people import LivePeople
 from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
@@ -58,6 +59,7 @@ from bot.turn import Turns, Warn
 from bot.verifying import Verifier
 from tools import Equipment, HostAccess, all_tools, closing, estate_lock
 from tools.crew import crew_tools
+from tools.enrolment import HostInventory
 from tools.site_vars import SiteFile
 
 WATCHBILL = PersonaName("watchbill")
@@ -180,7 +182,9 @@ def _composed(
         GateParts(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
-            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments, people=people, codes=codes,
+            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments,
+            inventory=HostInventory(settings.data.resolve(), settings.blueprints / "terraform", _hosts_file(settings)),
+            calendar=LiveCalendar(partial(read_maintenance, settings.policies)), quorums=policies.quorums, people=people, codes=codes,
             approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),
@@ -250,7 +254,7 @@ def _tools(
     crew = crew_tools(
         personas=names, standards=policies.standards, artifacts=store.artifacts, blocks=policies.threat.blocks
     )
-    hosts, agent = settings.hosts or settings.policies / "hosts.yaml", settings.proxmox_agent_token.get_secret_value()
+    hosts, agent = _hosts_file(settings), settings.proxmox_agent_token.get_secret_value()
     equipment = Equipment(
         data=settings.data.resolve(),
         blueprints=settings.blueprints / "terraform",
@@ -277,6 +281,10 @@ def _tools(
 def site_file_of(settings: Settings) -> SiteFile:
     """The file that the setting names, which then has to be there, else site_vars.yaml of the policies, if there is one."""
     return SiteFile(settings.site_vars or settings.policies / "site_vars.yaml", needed=settings.site_vars is not None)
+
+
+def _hosts_file(settings: Settings) -> Path:
+    return settings.hosts or settings.policies / "hosts.yaml"
 
 
 def terraform_of(settings: Settings) -> Path:

@@ -44,6 +44,7 @@ from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
 from bot.policy.knowledge import Knowledge, load_knowledge
 from bot.policy.limits import Limit, Limits
+from bot.policy.maintenance import Maintenance
 from bot.policy.redaction import SecretRedactor
 from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
@@ -51,7 +52,7 @@ from bot.store.store import Store
 from bot.turn import Turns
 from bot.verifying import Verifier
 from tests.core_fakes import pairs_hold
-from tests.fakes import ANA, BO, CHRIS, MALLORY, FakePeople
+from tests.fakes import ANA, BO, CHRIS, MALLORY, FakeInventory, FakePeople
 from tools.crew import crew_tools
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -356,7 +357,8 @@ class CrewHouse:
             GateParts(
                 tools=tools,
                 crew={**{n: p.tools for n, p in personas.items()}, PersonaName("watchbill"): ("proxmox_read",)},
-                authoriser=rules(self.policy_version), threat=threat, environments=environments, people=self.people,
+                authoriser=rules(self.policy_version), threat=threat, environments=environments,
+                inventory=FakeInventory(), calendar=Maintenance(), quorums=("control_plane",), people=self.people,
                 approvals=store.approvals, codes=TotpCodes(dict, store.codes, self.clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
                 redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
             )

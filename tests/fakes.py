@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall, ToolResult
+from bot.domain.estate import Machine
 from bot.domain.grants import FREEZES, Freeze
 from bot.domain.ids import ArtifactId, CallId, Json, LaneKey, MissionId, PersonaName, RequestId, Thread, Token, UserId
 from bot.domain.people import Human, Role
@@ -38,6 +39,16 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         self.move(seconds)
         await asyncio.sleep(0)
+
+
+@dataclass
+class FakeInventory:
+    """`known` None: it cannot be read."""
+
+    known: tuple[Machine, ...] | None = ()
+
+    def machines(self, estate: str) -> Sequence[Machine] | None:
+        return self.known
 
 
 class FakePeople:

@@ -14,6 +14,7 @@ from bot.domain.state import Mission
 from bot.gate import ExecutionLedger, Gate, Parts
 from bot.policy.authorise import Authoriser
 from bot.policy.environments import EnvironmentMap, Mapped
+from bot.policy.maintenance import Maintenance
 from bot.policy.redaction import SecretRedactor
 from bot.policy.stepup import TotpCodes
 from bot.policy.threat import ThreatModel
@@ -24,6 +25,7 @@ from tests.fakes import (
     SENTINEL,
     THREAD,
     FakeClock,
+    FakeInventory,
     FakePeople,
     FakeTool,
     FakeWatch,
@@ -79,6 +81,7 @@ class House:
         self.token = Token(THREAD.lane, 1, "w1")
         self.approvals = MemoryApprovals(self.clock, self.leases, self.token)
         self.switch = MemorySwitch()
+        self.inventory = FakeInventory()
         self.grants = MemoryGrants(self.approvals, self.leases, self.switch)
         self.approvals.switch = self.switch
         self.secrets: dict[UserId, str] = {}
@@ -105,6 +108,9 @@ class House:
             authoriser=authoriser(),
             threat=ThreatModel({"production": "medium", "lab": "critical"}, {("accepted-rule", "production"): "known"}),
             environments=EnvironmentMap(("lab", "production"), (*rules, Mapped("lab", "node", "lab1"))),
+            inventory=self.inventory,
+            calendar=Maintenance(),
+            quorums=("control_plane", "etcd"),
             people=self.people,
             codes=TotpCodes(lambda: self.secrets, self.codes, self.clock),
             approvals=self.approvals,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
+from bot.domain.estate import Machine as Standing
 from tools.estate import Estates
 from tools.hosts import GuestLook, HostsFileError, Roster
 from tools.terraform_plan import Machine
@@ -16,6 +17,20 @@ def rosters(estates: Estates, operator_file: Path | None, look: GuestLook | None
         return Roster(estates.named(estate).root / "hosts", operator_file, look)
 
     return roster_of
+
+
+class HostInventory:
+    """The gate's Inventory: what a call may take with it. It asks nobody; machines without a pinned key are in no group."""
+
+    def __init__(self, data: Path, blueprints: Path, operator_file: Path) -> None:
+        self._roster_of = rosters(Estates(data, blueprints), operator_file, None)
+
+    def machines(self, estate: str) -> Sequence[Standing] | None:
+        try:
+            hosts = self._roster_of(estate).hosts().values()
+        except (HostsFileError, OSError, ValueError):
+            return None
+        return [Standing(host.name, host.groups, host.node) for host in hosts]
 
 
 def enrolment(

@@ -187,7 +187,8 @@ def _effect(host: Host, line: str, understood: Understood) -> Effect:
         title=f"Run on {host.name}: {short}",
         targets=(Target("host", host.name),),
         items=(Item("read" if understood.cls in READS else "update", line, where=host.name),),
-        change=0 if understood.cls in READS else 1,
+        change=0 if understood.cls in {*READS, CallClass.DESTROY} else 1,
+        destroy=1 if understood.cls is CallClass.DESTROY else 0,
         notes=(f"As {host.place}, host key {', '.join(host.fingerprints)} (from {host.source}).",),
     )
 

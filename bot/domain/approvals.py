@@ -91,6 +91,8 @@ class ApprovalRequest:
     scope: str = ""  # digest of what a grant given with it covers, "" where its policies allow none
     grant: RequestId | None = None  # the grant under which it was approved, where nobody was asked
     without: tuple[str, ...] = ()  # names that people took out of earlier requests of this mission
+    blast: tuple[str, ...] = ()  # what it takes with it: shares of groups that vote; looked at again before execution
+    timing: str = ""  # how it fits change windows and maintenance, "" where there is nothing to say
 
     @property
     def names(self) -> tuple[str, ...]:

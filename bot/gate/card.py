@@ -95,6 +95,7 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     warnings = [f"Warning: {visible(warning)}" for warning in request.warnings]
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
+    facts += [visible(line) for line in (*request.blast, request.timing) if line]
     if request.without:
         facts.append(f"Without {visible(', '.join(request.without))}, as people asked")
     if effect.undo:
@@ -114,7 +115,7 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
         case "executing":
             return f"Approved{under} · runs", "neutral"
         case "done":
-            return _done(result)
+            return _done(result, under)
         case "unknown_outcome":
             return (
                 "Unknown outcome · Watchbill looks at what exists and reports; nothing is tried again by itself",
@@ -134,11 +135,15 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
             assert_never(request.status)
 
 
-def _done(result: ToolResult | None) -> tuple[str, OutcomeKind]:
+def _done(result: ToolResult | None, under: str) -> tuple[str, OutcomeKind]:
     if result is None:
-        return "Approved · done", "good"
+        return f"Approved{under} · done", "good"
     if result.status != "ok":
         first = visible(result.text.strip().splitlines()[0][:200]) if result.text.strip() else "no output"
-        return f"Approved · {result.status} after {result.seconds:.0f} s: {first}", "bad"
+        return f"Approved{under} · {result.status} after {_took(result.seconds)}: {first}", "bad"
     words = [f"{result.facts[name]} {name}" for name in ("created", "changed", "destroyed") if result.facts.get(name)]
-    return f"Approved · {', '.join(words) or 'done'} in {result.seconds:.0f} s", "good"
+    return f"Approved{under} · {', '.join(words) or 'done'} in {_took(result.seconds)}", "good"
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds:.1f} s" if 0.05 <= seconds < 9.95 else f"{seconds:.0f} s"

@@ -9,8 +9,10 @@ CLASSES = frozenset({CallClass.CHANGE, CallClass.DESTROY})
 
 
 def offered(request: ApprovalRequest) -> bool:
-    """Whether something would be left of it."""
-    return request.effect.cls in CLASSES and len(request.names) > 1
+    """Whether something would be left of it: one thing on one host is approved or denied, not narrowed."""
+    effect = request.effect
+    changed = {item.name for item in effect.items if item.action not in {"read", "output"}}
+    return effect.cls in CLASSES and max(len(changed), len(set(effect.targets))) > 1
 
 
 def refused(request: ApprovalRequest, left_out: Sequence[str]) -> NotCounted | None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall
+from bot.domain.estate import Calendar, Inventory
 from bot.domain.ids import Json, PersonaName
 from bot.domain.ports import Clock, Codes, Environments, People, Redactor, Scope, Tool
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Artifacts, Audit, AuditEvent, Grants, Leases, Switch
 from bot.gate.ledger import ExecutionLedger
 from bot.policy.authorise import Authoriser, Facts
+from bot.policy.blast import Blast, blast_of
 from bot.policy.threat import ThreatModel
 
 DESTROYING = frozenset({"delete", "replace", "forget"})
@@ -26,6 +28,9 @@ class Parts:
     authoriser: Authoriser
     threat: ThreatModel
     environments: Environments
+    inventory: Inventory
+    calendar: Calendar
+    quorums: tuple[str, ...]
     people: People
     codes: Codes
     approvals: Approvals
@@ -54,7 +59,15 @@ class Parts:
             return self.environments.strictest(found)
         return mission.environment
 
-    def facts_of(self, prepared: Prepared, environment: str, scope: Scope) -> Facts:
+    def blast_of(self, effect: Effect, environment: str, mission: Mission) -> Blast:
+        """What it takes with it, and how it fits the calendar, as both are now."""
+        now = self.clock.now()
+        machines = self.inventory.machines(mission.estate)
+        away = self.calendar.away(machines or (), now)
+        timing = self.calendar.timing(environment, effect.targets, now)
+        return blast_of(effect, machines, self.quorums, away, timing)
+
+    def facts_of(self, prepared: Prepared, environment: str, scope: Scope, blast: Blast) -> Facts:
         """What the policies are asked about."""
         effect = prepared.effect
         return Facts(
@@ -70,6 +83,12 @@ class Parts:
             needs_verdict=bool(prepared.revision),
             verdict_passed=self.threat.passed(scope.mission, prepared.revision, environment),
             names=_names(effect),
+            resources=blast.resources,
+            quorum_share=blast.quorum_share,
+            loses_quorum=blast.loses_quorum,
+            last_of=blast.last_of,
+            window=blast.timing.window,
+            maintenance=blast.timing.covered,
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.domain.approvals import ApprovalRequest, Denied, Settlement
+from bot.domain.approvals import ApprovalRequest, Denied, NeedsApproval, Settlement
 from bot.domain.calls import CallClass
 from bot.domain.digest import NotCanonicalError
 from bot.domain.ids import RequestId, Token
@@ -97,9 +97,14 @@ async def _check(parts: Parts, request: ApprovalRequest, scope: Scope) -> Checke
         return f"it belongs to {environment} now, not to {request.environment}"
     if lost := await _lost_votes(parts, request):
         return lost
-    decision = parts.authoriser.decide(parts.facts_of(prepared, environment, scope))
+    blast = parts.blast_of(prepared.effect, environment, scope.mission)
+    decision = parts.authoriser.decide(parts.facts_of(prepared, environment, scope, blast))
     if isinstance(decision, Denied):
         return decision.reason
+    if isinstance(decision, NeedsApproval) and decision.terms != request.terms:
+        return f"it takes another approval now: {decision.reason}"
+    if blast.lines != request.blast:
+        return f"what it takes with it is another now: {'; '.join(blast.lines) or 'no vote of any group'}"
     try:
         arguments = await attempt(parts, parse(tool, call.arguments), PINS_S)
         pins = (

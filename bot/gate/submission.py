@@ -20,6 +20,7 @@ from bot.gate.freezing import frozen_for
 from bot.gate.granting import approved_again, scope_of
 from bot.gate.parts import Parts, call_facts, clean, request_facts
 from bot.gate.watching import Discreet
+from bot.policy.blast import Blast
 from bot.policy.provenance import origins
 
 WORDS = 700  # characters of the agent's words on a card
@@ -43,6 +44,17 @@ class No:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What was decided over a call that people are asked about. `stops`: of the lane before it was looked at."""
+
+    environment: str
+    decision: NeedsApproval
+    blast: Blast
+    words: str
+    stops: int
+
+
 async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
     """Run it, refuse it, or ask people."""
     stops = await parts.leases.stops(scope.mission.thread.lane)
@@ -55,7 +67,8 @@ async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: 
         return await _refuse(parts, call, ready)
     effect = ready.prepared.effect
     environment = parts.environment_of(effect, scope.mission)
-    decision = parts.authoriser.decide(parts.facts_of(ready.prepared, environment, scope))
+    blast = parts.blast_of(effect, environment, scope.mission)
+    decision = parts.authoriser.decide(parts.facts_of(ready.prepared, environment, scope, blast))
     match decision:
         case Denied():
             return await _refuse(parts, call, _denied(parts, ready.prepared, environment, scope.mission, decision))
@@ -70,7 +83,8 @@ async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: 
             )
             return await _refuse(parts, call, No(refused(call, text), "frozen"))
         case NeedsApproval():
-            return await _ask(parts, ready.prepared, scope, words, environment, decision, stops)
+            asked = Asking(environment, decision, blast, words, stops)
+            return await _ask(parts, ready.prepared, scope, asked)
         case _:
             assert_never(decision)
 
@@ -139,15 +153,13 @@ async def _run(parts: Parts, ready: Ready, scope: Scope, watch: Watch, why: dict
             assert_never(done)
 
 
-async def _ask(
-    parts: Parts, prepared: Prepared, scope: Scope, words: str, environment: str, decision: NeedsApproval, stops: int
-) -> Submitted:
+async def _ask(parts: Parts, prepared: Prepared, scope: Scope, asked: Asking) -> Submitted:
     """Ask people, unless the same thing waits already or was denied in this mission."""
     call, mission = prepared.call, scope.mission
     shown = _redacted(parts.redactor, prepared)
     try:
         digest = digest_of_call(
-            shown, environment=environment, estate=mission.estate, policy_version=parts.authoriser.version
+            shown, environment=asked.environment, estate=mission.estate, policy_version=parts.authoriser.version
         )
     except NotCanonicalError as error:
         return await _refuse(
@@ -162,7 +174,7 @@ async def _ask(
         stored = await parts.approvals.get(waiting.request) if waiting.digest == digest else None
         if stored is not None:
             return await _hold(parts, stored, call, scope)
-    request = _request(parts, shown, digest, environment, decision, scope, words, stops)
+    request = _request(parts, shown, digest, scope, asked)
     if used := await approved_again(parts, request):
         return await _hold(parts, used, call, scope)
     if shown.full_text:
@@ -172,12 +184,13 @@ async def _ask(
         call=call.id,
         why=request.reason,
         warnings=list(request.warnings),
-        policies=list(decision.policies),
+        policies=list(asked.decision.policies),
+        blast=list(request.blast),
         card=card_digest(render(request)),
     )
     await parts.tell(events.REQUEST_ASKED, mission.id, call.persona, **facts)
     stored = await parts.approvals.create(request)
-    if await parts.leases.stops(mission.thread.lane) != stops:
+    if await parts.leases.stops(mission.thread.lane) != asked.stops:
         await parts.approvals.end(stored.id, "cancelled", "STOP was pressed")
         await parts.tell(events.REQUEST_CANCELLED, mission.id, "stop", **request_facts(stored))
         return Refused(refused(call, "STOP was pressed: nothing new is asked.", "interrupted"))
@@ -227,11 +240,8 @@ def requesters_of(mission: Mission, call: ToolCall, revision: str = "") -> froze
     return mission.requesters | own | frozenset(mission.asking) | mission.led.get(revision, frozenset())
 
 
-def _request(
-    parts: Parts, prepared: Prepared, digest: Digest, environment: str, decision: NeedsApproval, scope: Scope,
-    words: str, stops: int,
-) -> ApprovalRequest:  # fmt: skip
-    now = parts.clock.now()
+def _request(parts: Parts, prepared: Prepared, digest: Digest, scope: Scope, asked: Asking) -> ApprovalRequest:
+    now, decision, environment = parts.clock.now(), asked.decision, asked.environment
     return ApprovalRequest(
         id=RequestId(secrets.token_hex(16)),
         prepared=prepared,
@@ -243,13 +253,15 @@ def _request(
         requesters=requesters_of(scope.mission, prepared.call, prepared.revision),
         thread=scope.mission.thread,
         asked_by=prepared.call.persona,
-        words=parts.redactor.text(words.strip())[:WORDS],
+        words=parts.redactor.text(asked.words.strip())[:WORDS],
         verdict_line=parts.threat.line(scope.mission, prepared.revision, environment),
         created_at=now,
         expires_at=now + timedelta(seconds=decision.terms.expires_s),
-        stops=stops,
+        stops=asked.stops,
         warnings=tuple(parts.redactor.text(text) for text in origins(scope.mission, prepared.call, prepared.effect)),
         without=scope.mission.left_out,
+        blast=asked.blast.lines,
+        timing=asked.blast.timing.words,
         scope=scope_of(
             prepared, decision.terms, environment=environment, estate=scope.mission.estate,
             policy_version=parts.authoriser.version,

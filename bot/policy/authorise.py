@@ -5,9 +5,11 @@ The class of a call is Cedar's action, the tool its resource, the persona its pr
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bot.domain.approvals import Allowed, Decision, Denied, NeedsApproval, Terms
 from bot.domain.calls import CallClass
+from bot.domain.estate import Window
 from bot.domain.grants import GRANTABLE
 from bot.domain.ids import Json, MissionId, PersonaName
 from bot.policy.cedar import CedarPolicies, Uid
@@ -44,6 +46,19 @@ class Facts:
     needs_verdict: bool = False
     verdict_passed: bool = False
     names: tuple[str, ...] = ()
+    resources: int = 0
+    quorum_share: int = 0  # percent: the largest share of a voting group that it touches
+    loses_quorum: bool = False
+    last_of: frozenset[str] = frozenset()  # voting groups of which nothing would be left
+    window: Window = "none"
+    maintenance: bool = False  # everything that it touches is in maintenance
+
+
+# What circumstances can be at their mildest and at their worst: for checks at load that ask about every call there is.
+EXTREMES: tuple[Mapping[str, Any], ...] = (
+    {"window": "open", "maintenance": True},
+    {"window": "closed", "resources": 1_000, "quorum_share": 100, "loses_quorum": True},
+)
 
 
 class Authoriser:
@@ -107,9 +122,10 @@ class Authoriser:
         for persona, tool in self._pairs():
             for cls in ASKING:
                 facts = Facts(PersonaName(persona), tool, cls, environment, MissionId(NOBODY), NOBODY, 1, 1, 1)
-                decision = self.decide(replace(facts, verdict_passed=True))
-                if isinstance(decision, NeedsApproval):
-                    found[decision.terms] = None
+                for circumstances in EXTREMES:
+                    decision = self.decide(replace(facts, verdict_passed=True, **circumstances))
+                    if isinstance(decision, NeedsApproval):
+                        found[decision.terms] = None
         return tuple(found)
 
     def speaks_of(self, tool: str, persona: PersonaName) -> bool:
@@ -197,4 +213,10 @@ def _context(facts: Facts) -> dict[str, Json]:
         "destroy": min(facts.destroy, MOST),
         "needs_verdict": facts.needs_verdict,
         "verdict_passed": facts.verdict_passed,
+        "resources": min(facts.resources, MOST),
+        "quorum_share": facts.quorum_share,
+        "loses_quorum": facts.loses_quorum,
+        "last_of": sorted(facts.last_of),
+        "window": facts.window,
+        "maintenance": facts.maintenance,
     }

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.domain.approvals import Allowed, Denied, NeedsApproval, Terms
 from bot.domain.calls import CallClass
+from bot.domain.estate import Window
 from bot.domain.ids import MissionId, PersonaName
 from bot.policy.authorise import Authoriser, Facts
 from bot.policy.environments import EnvironmentMap, Kind
@@ -31,6 +32,12 @@ class Given(BaseModel):
     destroy: COUNT = 0
     verdict: Literal["none needed", "missing", "passed"] = "none needed"
     names: list[str] = []
+    resources: COUNT = 0
+    quorum_share: Annotated[int, Field(ge=0, le=100)] = 0
+    loses_quorum: bool = False
+    last_of: list[str] = []
+    window: Window = "none"
+    maintenance: bool = False
 
 
 class When(BaseModel):
@@ -81,6 +88,12 @@ def facts_of(given: Given, when: When, environments: EnvironmentMap) -> Facts:
         needs_verdict=given.verdict != "none needed",
         verdict_passed=given.verdict == "passed",
         names=tuple(given.names) or tuple(name for names in given.targets.values() for name in names),
+        resources=given.resources or given.create + given.change + given.destroy,
+        quorum_share=given.quorum_share,
+        loses_quorum=given.loses_quorum,
+        last_of=frozenset(given.last_of),
+        window=given.window,
+        maintenance=given.maintenance,
     )
 
 
@@ -100,6 +113,7 @@ def explain(authoriser: Authoriser, environments: EnvironmentMap, call: Call) ->
     lines = [
         f"call      {facts.persona} calls {facts.tool} as {facts.cls} in {facts.environment}",
         f"          {counts}; verdict: {call.verdict}; estate {facts.estate}",
+        f"          {_circumstances(facts)}",
         *where,
         *(_spoken(rule) for rule in speaking),
     ]
@@ -117,6 +131,15 @@ def explain(authoriser: Authoriser, environments: EnvironmentMap, call: Call) ->
         case _:
             assert_never(decision)
     return "\n".join([*lines, f"version   {authoriser.version[:12]}"])
+
+
+def _circumstances(facts: Facts) -> str:
+    """The blast radius and the calendar, as the policies were told."""
+    votes = f"{facts.quorum_share} % of a voting group, majority {'lost' if facts.loses_quorum else 'kept'}"
+    last = f"nothing left of {', '.join(sorted(facts.last_of))}" if facts.last_of else "the last of nothing"
+    mode = "all in maintenance" if facts.maintenance else "not in maintenance"
+    count = f"{facts.resources} resource{'s' * (facts.resources != 1)}"
+    return f"{count}; {votes}; {last}; change window: {facts.window}; {mode}"
 
 
 def _spoken(rule: Rule) -> str:

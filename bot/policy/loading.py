@@ -9,10 +9,12 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from bot.policy.authorise import Authoriser
+from bot.policy.blast import QuorumsFile
 from bot.policy.commands.classify import Classifier
 from bot.policy.commands.loading import PROOF, load_classifier
 from bot.policy.environments import PRODUCTION, EnvironmentMap, EnvironmentsFile
 from bot.policy.limits import Limits, LimitsFile
+from bot.policy.maintenance import Maintenance, MaintenanceFile
 from bot.policy.people import PeopleFile, Roster, check_approvers
 from bot.policy.problems import PolicyError
 from bot.policy.secret_bindings import BoundSecrets, SecretsFile, SecretValues
@@ -23,10 +25,12 @@ from bot.policy.yaml_files import read_bytes, read_text, shown, validate
 File = TypeVar("File", bound=BaseModel)
 
 SCHEMA = "schema.cedarschema"
-# What decides whether something may run. people.yaml is not among them: it is read again at every click.
+# What decides whether something may run. people.yaml and maintenance.yaml are not among them: people are read again at
+# every click, the calendar at every call and before every execution.
 DECIDING = (
     *("*.cedar", SCHEMA, "environments.yaml", "threat_model.yaml", "ansible.yaml", "commands/*.yaml"),
     "secrets.yaml",
+    "quorums.yaml",
 )
 
 
@@ -42,6 +46,7 @@ class Policies:
     people: Roster
     version: str
     commands: Classifier
+    quorums: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -63,7 +68,9 @@ def load_policies(
     roster = read_people(people_path)
     warnings = check_approvers(roster, authoriser.terms_in(PRODUCTION), PRODUCTION, str(people_path))
     commands = load_classifier(folder / "commands", data / PROOF if data else None)
-    return Policies(authoriser, known, threat, limits, standards, roster, version, commands, warnings)
+    quorums = _read_quorums(folder / "quorums.yaml")
+    _check_windows(read_maintenance(folder), known, folder.name)
+    return Policies(authoriser, known, threat, limits, standards, roster, version, commands, quorums, warnings)
 
 
 def read_secrets(folder: Path, values: Path | None) -> BoundSecrets:
@@ -101,6 +108,25 @@ def read_environments(path: Path) -> EnvironmentMap:
         if name not in file.order:
             raise PolicyError(shown(path), f"members.{name}", "this environment is not in `order`", "Add it there")
     return file.typed()
+
+
+def read_maintenance(folder: Path) -> Maintenance:
+    """maintenance.yaml as it is now; nothing to keep where there is none. Raises PolicyError."""
+    path = folder / "maintenance.yaml"
+    return read_yaml(path, MaintenanceFile).typed() if path.exists() else Maintenance()
+
+
+def _read_quorums(path: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(read_yaml(path, QuorumsFile).groups)) if path.exists() else ()
+
+
+def _check_windows(maintenance: Maintenance, known: EnvironmentMap, folder: str) -> None:
+    for name in maintenance.windows:
+        if name not in known.order:
+            order = ", ".join(known.order)
+            raise PolicyError(
+                f"{folder}/maintenance.yaml", f"windows.{name}", "there is no such environment", f"Known: {order}"
+            )
 
 
 def version_of(folder: Path, environments: Path | None = None) -> str:

@@ -120,7 +120,8 @@ def _voting(card: ApprovalCard) -> Line:
     votes = line(f"Votes {card.votes} of {card.quorum}")
     if card.voters:
         votes += (Text(" by "), *people(card.voters))
-    may = people(card.who_may) or line("nobody: policies/people.yaml names no approver who did not ask")
+    left = [one for one in card.who_may if one not in card.voters]
+    may = people(left) or line("nobody: policies/people.yaml names no other approver who did not ask")
     votes += (Text(" · who may: "), *may)
     barred = [one for one in card.requesters if one not in card.who_may]
     for one in barred:

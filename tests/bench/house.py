@@ -29,7 +29,8 @@ from bot.gate import Parts as GateParts
 from bot.immediate import Desk
 from bot.lane import LaneRules
 from bot.llm.prices import Prices, load_prices
-from bot.policy.loading import Policies, load_policies, read_people
+from bot.policy.loading import Policies, load_policies, read_maintenance, read_people
+from bot.policy.maintenance import LiveCalendar
 from bot.policy.people import LivePeople
 from bot.policy.redaction import SecretRedactor
 from bot.policy.stepup import TotpCodes
@@ -37,7 +38,7 @@ from bot.store.store import Store
 from bot.turn import Turns
 from bot.verifying import Verifier
 from tests.bench.processes import ROOT
-from tests.fakes import FakeTool
+from tests.fakes import FakeInventory, FakeTool
 from tools import TOOL_NAMES
 
 ANA, BO, CHRIS = UserId("U0ANA00001"), UserId("U0BO000001"), UserId("U0CHRIS001")
@@ -121,7 +122,8 @@ def _house(store: Store, model: Model, folder: Path) -> House:
     gate = Gate(
         GateParts(
             tools=tools, crew=crew, authoriser=policies.authoriser, threat=policies.threat,
-            environments=policies.environments, people=people, approvals=store.approvals, codes=TotpCodes(dict, store.codes, clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts,
+            environments=policies.environments, inventory=FakeInventory(), calendar=LiveCalendar(partial(read_maintenance, ROOT / "policies")), quorums=policies.quorums,
+            people=people, approvals=store.approvals, codes=TotpCodes(dict, store.codes, clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(folder / "executions"),
         )

@@ -109,6 +109,8 @@ OUTCOMES: list[tuple[RequestStatus, str, ToolResult | None, str, str]] = [
     ("done", "", None, "Approved · done", "good"),
     ("done", "", DONE, "Approved · 3 created in 41 s", "good"),
     ("done", "", replace(DONE, facts={}), "Approved · done in 41 s", "good"),
+    ("done", "", replace(DONE, facts={}, seconds=0.32), "Approved · done in 0.3 s", "good"),
+    ("done", "", replace(DONE, facts={}, seconds=9.96), "Approved · done in 10 s", "good"),
     (
         "done",
         "",

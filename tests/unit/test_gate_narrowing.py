@@ -95,3 +95,11 @@ async def test_rule_12_what_was_taken_out_is_refused_before_anyone_is_asked(hous
 async def test_one_name_cannot_be_narrowed(house: House) -> None:
     house.apply.effect = replace(CHANGE, items=CHANGE.items[:1], targets=(Target("vm", "cp1"),))
     assert not house.gate.card(await house.held()).narrow
+
+
+async def test_one_command_on_one_host_cannot_be_narrowed_and_two_hosts_can(house: House) -> None:
+    command = (Item("update", "touch x", where="web1"),)
+    house.apply.effect = replace(CHANGE, items=command, targets=(Target("host", "web1"),))
+    assert not house.gate.card(await house.held()).narrow
+    house.apply.effect = replace(CHANGE, items=command, targets=(Target("host", "web1"), Target("host", "web2")))
+    assert house.gate.card(await house.held(number=1)).narrow

@@ -1,6 +1,8 @@
 """The operator's own policy tests, and the way to a decision in words."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,38 @@ def test_a_failed_case_and_no_case_at_all_are_failures(tmp_path: Path) -> None:
     failed = run(tmp_path, "policy", "test", WATCHBILL_POLICIES=str(policies))
     assert failed.returncode == 1
     assert failed.stdout.startswith("FAIL  a.yaml: the case: decision should be allow, is needs-approval")
+
+
+def test_the_examples_of_the_readme_are_valid_and_do_what_they_say(tmp_path: Path) -> None:
+    copy = tmp_path / "policies"
+    shutil.copytree(POLICIES, copy)
+    examples = re.findall(r"```cedar\n(.*?)```", (POLICIES / "README.md").read_text(), re.DOTALL)
+    assert len(examples) >= 4
+    (copy / "examples.cedar").write_text("\n".join(examples))
+    decides, environments = read_authoriser(copy)
+
+    def decided(**more: Any) -> str:
+        text = explain(decides, environments, read_call(json.dumps({**APPLY, **more})))
+        return next(line for line in text.splitlines() if line.startswith("decision"))
+
+    assert "more than ten machines" in decided(create=11)
+    assert "needs approval: 1 of" in decided(create=3)
+    assert "needs approval: 2 of" in decided(change=21)
+    assert "needs approval: 2 of" in decided(change=1, quorum_share=34)
+    destroy = {"class": "destroy", "destroy": 1}
+    assert "takes the majority" in decided(**destroy, loses_quorum=True)
+    assert "needs approval: 2 of approver within 1h" in decided(**destroy, quorum_share=34)
+    assert "only in its window" in decided(change=1, window="closed")
+    assert "needs approval" in decided(change=1, window="closed", maintenance=True)
+    assert "needs approval" in decided(change=1, window="open")
+    assert "needs approval" in decided(change=1, window="closed", environment="lab")
+
+
+def test_the_way_to_a_decision_shows_the_blast_radius_and_the_calendar() -> None:
+    calm = (
+        "1 resource; 0 % of a voting group, majority kept; the last of nothing; change window: none; not in maintenance"
+    )
+    assert f"          {calm}\n" in told(create=1)
+    worst = told(resources=7, quorum_share=67, loses_quorum=True, last_of=["etcd"], window="closed", maintenance=True)
+    told_as = "7 resources; 67 % of a voting group, majority lost; nothing left of etcd; change window: closed; all in maintenance"
+    assert f"          {told_as}\n" in worst

@@ -304,3 +304,10 @@ def test_a_form_asks_for_the_code_beside_the_names_or_alone(label: str, inputs: 
     assert not find_view_problems(view)
     assert [block["block_id"] for block in view["blocks"] if block["type"] == "input"] == inputs
     assert "approve_typed" in str(render(replace(CARD, code=True)).messages[0].blocks)
+
+
+def test_a_card_with_votes_names_who_may_still_vote() -> None:
+    (message,) = render(replace(CARD, votes=1, quorum=2, voters=(BO,), who_may=(BO, CHRIS))).messages
+    assert f"Votes 1 of 2 by <@{BO}> · who may: <@{CHRIS}>, not <@{ANA}>" in message.text
+    (message,) = render(replace(CARD, votes=1, quorum=2, voters=(BO,), who_may=(BO,))).messages
+    assert "who may: nobody" in message.text
