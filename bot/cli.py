@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "--jsonl", action="store_true", help='from stdin, one {"command": "…"} a line; one answer a line'
     )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
-    commands.add_parser("drill", help="the lab's model misbehaves; the crew finishes or asks within bounds", add_help=False)
+    commands.add_parser(
+        "drill", help="the lab's model misbehaves; the crew finishes or asks within bounds", add_help=False
+    )
     return parser
 
 

@@ -29,7 +29,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="the drills and what each is about")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each drill, and one for all")
     parser.add_argument("--thread", action="store_true", help="print every thread, not only those of failed drills")
-    parser.add_argument("--watch", action="store_true", help="a channel for each drill on the lab's page, open until Ctrl-C")
+    parser.add_argument(
+        "--watch", action="store_true", help="a channel for each drill on the lab's page, open until Ctrl-C"
+    )
     parser.add_argument("--port", type=int, default=8765, help="of the page with --watch; 0: any free one")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help=f"drills at the same time (default {AT_ONCE})")
     parser.add_argument("--keep", type=Path, help="keep the run's folder (logs, state) here")

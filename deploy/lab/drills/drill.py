@@ -58,6 +58,14 @@ class Bounds(Strict):
     messages: int  # in the thread, by the crew and the program
 
 
+class Arranged(Strict):
+    """One call of a lab server's control API, made before the request."""
+
+    server: Literal["slack", "model", "proxmox"]
+    path: str
+    body: dict[str, Any] = {}
+
+
 class Drill(Strict):
     name: str
     about: Annotated[str, Field(min_length=30)]
@@ -65,6 +73,7 @@ class Drill(Strict):
     base: str = "two-nodes"  # a scenario of the lab's model: what it plays where it does not misbehave
     values: dict[str, str] = {}
     personas: dict[str, list[dict[str, Any]]]  # rules before the base's own: the misbehaviour
+    before: list[Arranged] = []
     people: People = People()
     terraform: bool = False  # plans, which takes the estate: such drills play one after the other
     ends: Rest

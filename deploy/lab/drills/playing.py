@@ -13,7 +13,7 @@ from deploy.lab.stack import Lab
 
 LOOK_S = 0.4
 QUIET_S = 2.4  # nothing new for so long, and the card at rest: the drill is over
-LIMIT_S = 150.0
+LIMIT_S = 240.0
 CARD = re.compile(r"^Mission (\d+) · asked by")
 STATE = re.compile(r"^(?P<state>[^\n]*) · spent \$(?P<usd>[\d.]+) of", re.MULTILINE)
 RESTS: Sequence[tuple[str, Rest]] = (
@@ -77,6 +77,8 @@ class Stage:
     def _play(self, drill: Drill, scenario: str) -> Measured:
         topic = drill.about[:200]
         channel = self.lab.call("slack", "/lab/channel", {"name": f"drill-{drill.name}".replace("_", "-"), "topic": topic})["channel"]  # fmt: skip
+        for one in drill.before:
+            self.lab.call(one.server, one.path, one.body)
         began = time.monotonic()
         ts, mission = self._open(drill, scenario, channel)
         play = Play(self, drill, channel, ts, mission)

@@ -198,7 +198,10 @@ class Lab:
     async def _missions(self, _: web.Request) -> web.StreamResponse:
         rows = {
             name: asdict(count)
-            | {"in_flight": self.ledger.flying(name), "unused": self.players[name].unused() if name in self.players else []}
+            | {
+                "in_flight": self.ledger.flying(name),
+                "unused": self.players[name].unused() if name in self.players else [],
+            }
             for name, count in self.ledger.missions.items()
             if name
         }
