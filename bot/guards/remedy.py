@@ -118,7 +118,7 @@ def note_of(detection: Detection) -> str:
 
 def sentence(detection: Detection, titles: Callable[[str], str]) -> str:
     """The detection for people, with titles for names, in one line."""
-    text = " ".join(detection.text.split())
+    text = " ".join(detection.text.split()).rstrip(".")
     first, _, rest = text.partition(" ")
     both = text.split(" ", 3)  # "builder and qa handed …"
     if len(both) == 4 and both[1] == "and" and f"{both[0]}+{both[2]}" == detection.cause:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.lab.__main__ import watch_program
 from deploy.lab.bundle.cache import UnobtainableError
-from deploy.lab.drills.drill import Drill, DrillError, read_drills, write_scenario
+from deploy.lab.drills.drill import Drill, DrillError, missing_recording, read_drills, write_scenario
 from deploy.lab.drills.playing import Measured, Stage
 from deploy.lab.stack import ROOT, SCENARIOS, Lab, LabError, Options, running
 
@@ -71,6 +71,8 @@ def chosen(drills: Sequence[Drill], names: Sequence[str]) -> list[Drill]:
 def _run(lab: Lab, drills: Sequence[Drill], given: argparse.Namespace, ended: threading.Event) -> int:
     folder = lab.folder / "drills"
     folder.mkdir()
+    skipped = {drill.name: why for drill in drills if (why := missing_recording(drill))}
+    drills = [drill for drill in drills if drill.name not in skipped]
     files = {drill.name: str(write_scenario(drill, SCENARIOS, folder)) for drill in drills}
     print("lab: the program", file=sys.stderr, flush=True)
     lab.start_program(tied=True)
@@ -86,6 +88,8 @@ def _run(lab: Lab, drills: Sequence[Drill], given: argparse.Namespace, ended: th
         record = lab.call("model", "/lab/record", timeout=60)
         (lab.folder / "model" / "record.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     show(measured, wrong, time.monotonic() - began, given)
+    for name, why in skipped.items():
+        print(f"skipped {name}: {why}", file=sys.stderr)
     if given.watch and not ended.is_set():
         print(f"\n  {lab.url} stays open until Ctrl-C.", flush=True)
         watch_program(lab, ended)

@@ -1,5 +1,6 @@
 """Drill files: one misbehaviour of the lab's model, what people do meanwhile, and the bounds that the crew has to keep."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from deploy.lab.model.scenario import Scenario, ScenarioError, load
 
+RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "data" / "transcripts"  # beside the project, never in it
 FLAGS = re.IGNORECASE | re.MULTILINE
 # How a mission can come to rest: over, parked, or waiting for people in a way that its card says.
 Rest = Literal["done", "partial", "stopped", "parked", "asked", "approval", "waiting"]
@@ -66,13 +68,22 @@ class Arranged(Strict):
     body: dict[str, Any] = {}
 
 
+class Recorded(Strict):
+    """Messages of a real crew's recording that `persona` says, one after the other, before the base's rules answer."""
+
+    persona: Literal["architect", "builder", "sentinel", "qa"]
+    log: Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a file of RECORDINGS, without its ending
+    messages: list[int]  # their numbers in it
+
+
 class Drill(Strict):
     name: str
     about: Annotated[str, Field(min_length=30)]
     request: str = "@Architect Please show that both nodes are online and that the cluster has quorum."
     base: str = "two-nodes"  # a scenario of the lab's model: what it plays where it does not misbehave
     values: dict[str, str] = {}
-    personas: dict[str, list[dict[str, Any]]]  # rules before the base's own: the misbehaviour
+    personas: dict[str, list[dict[str, Any]]] = {}  # rules before the base's own: the misbehaviour
+    recorded: Recorded | None = None
     before: list[Arranged] = []
     people: People = People()
     terraform: bool = False  # plans, which takes the estate: such drills play one after the other
@@ -111,12 +122,10 @@ def write_scenario(drill: Drill, scenarios: Path, folder: Path) -> Path:
     for path in scenarios.glob("*.yaml"):
         (folder / path.name).write_bytes(path.read_bytes())
     path = folder / f"drill-{drill.name}.yaml"
-    raw = {
-        "about": drill.about,
-        "include": f"{drill.base}.yaml",
-        "values": drill.values,
-        "personas": drill.personas,
-    }
+    personas = {name: list(rules) for name, rules in drill.personas.items()}
+    if drill.recorded is not None:
+        personas.setdefault(drill.recorded.persona, []).extend(_as_recorded(drill, drill.recorded))
+    raw = {"about": drill.about, "include": f"{drill.base}.yaml", "values": drill.values, "personas": personas}
     path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), encoding="utf-8")
     try:
         scenario: Scenario = load(path)
@@ -124,3 +133,22 @@ def write_scenario(drill: Drill, scenarios: Path, folder: Path) -> Path:
         raise DrillError(str(error)) from error
     del scenario
     return path
+
+
+def missing_recording(drill: Drill) -> str:
+    """Why this drill cannot be played here, or ""."""
+    if drill.recorded is None or (RECORDINGS / f"{drill.recorded.log}.jsonl").is_file():
+        return ""
+    return f"the recording {drill.recorded.log} is not at {RECORDINGS}"
+
+
+def _as_recorded(drill: Drill, recorded: Recorded) -> list[dict[str, Any]]:
+    """A rule for each message. Raises DrillError where the recording has no such message."""
+    path = RECORDINGS / f"{recorded.log}.jsonl"
+    said = {row["i"]: str(row["content"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    if unknown := [number for number in recorded.messages if number not in said]:
+        raise DrillError(f"{drill.name}: recorded.messages: {recorded.log} has no message {unknown[0]}")
+    return [
+        {"rule": f"recorded-{number}", "at_most": 1, "say": said[number].replace("{{", "{ {")}
+        for number in recorded.messages
+    ]
