@@ -25,6 +25,10 @@ WATCHBILL = PersonaName("watchbill")
 MISSIONS_SHOWN = 10
 NO_MISSION = "No mission yet. Mention @Architect with what you want built."
 CARDS_SHOWN = 8
+ADDING = (
+    "Your words are added to the request, and Architect draws criteria from them. Nothing is taken away: what need not be "
+    "shown is waived, with a reason, by “mission waive <number>”."
+)
 HELP = (
     "Commands: cluster-status, mission [number], mission verify [number], mission accept, mission waive, "
     "mission freeze [reason], mission thaw, approvals, crew, cost [number], audit [number]. "
@@ -199,6 +203,15 @@ class Answers:
         """Summary and details of a mission, for the form behind its card; ("", "") where there is none."""
         state = await self._state(mission)
         return (_summary(state, self._titles), details_of(state, self._titles)) if state else ("", "")
+
+    async def contract(self, mission: MissionId) -> str:
+        """The criteria, the words that none of them covers, and what adding does; "" where there is no such mission."""
+        state = await self._state(mission)
+        if state is None:
+            return ""
+        lines = [f"{mark_of(state, one)} · {one.number} {one.text}" for one in state.criteria]
+        lines += [f"no criterion · “{words}”" for words in state.uncovered]
+        return "\n".join([*lines, "", ADDING])
 
     async def _state(self, mission: MissionId) -> Mission | None:
         kept = await self._journal.kept(mission)

@@ -49,6 +49,7 @@ from bot.policy.problems import PolicyError
 from bot.policy.redaction import SecretRedactor
 from bot.policy.secret_bindings import BoundSecrets
 from bot.policy.stepup import TotpCodes, read_totp_secrets
+from bot.rounds import Rounds
 from bot.settings import ROOT, Settings
 from bot.slack.gateway import Connection, Gateway
 from bot.slack.identities import SlackSettingError
@@ -86,6 +87,7 @@ class Program:  # the parts, put together
     engine: Engine
     gateway: Gateway
     heads: DailyHeads
+    rounds: Rounds
 
 
 def read_rules(settings: Settings) -> Rules:
@@ -209,10 +211,11 @@ def _composed(
         personas=personas, clock=clock, titles=titles, estate=settings.estate, limit_usd=limit_usd,
         extenders=policies.limits.extenders, extend_factor=policies.limits.factor, closing=closing_posts,
     )  # fmt: skip
+    verifier = Verifier(gate, store.outbox, clock, Silent())
     answers = Answers(
         journal=store.journal, approvals=store.approvals, door=gate, personas=personas, clock=clock,
         titles=titles, watch=Silent(), estate=settings.estate, audit=store.audit, limit_usd=limit_usd,
-        lock=partial(store.locks.holder, estate_lock(settings.estate)), verifier=Verifier(gate, store.outbox, clock, Silent()),
+        lock=partial(store.locks.holder, estate_lock(settings.estate)), verifier=verifier,
     )  # fmt: skip
     desk = Desk(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
@@ -230,7 +233,8 @@ def _composed(
     )  # fmt: skip
     team, channel = slack.identities.team, settings.audit_channel
     daily = DailyHeads(heads, store.journal, store.outbox, clock, team=team, channel=channel)
-    return Program(store, slack, Engine(parts), gateway, daily)
+    rounds = Rounds(verifier, store.journal, store.locks, clock, settings.verify_every_h)
+    return Program(store, slack, Engine(parts), gateway, daily, rounds)
 
 
 def _heads(settings: Settings, store: Store, redactor: SecretRedactor) -> Heads:
@@ -343,7 +347,9 @@ async def _serve(settings: Settings, command: str, ready_file: Path | None) -> i
 
 def _parts(program: Program, command: str, stop: asyncio.Event) -> Sequence[Coroutine[None, None, None]]:
     gateway = () if command == "worker" else (program.gateway.run(stop),)
-    return gateway if command == "gateway" else (*gateway, program.engine.run(stop), program.heads.run(stop))
+    if command == "gateway":
+        return gateway
+    return (*gateway, program.engine.run(stop), program.heads.run(stop), program.rounds.run(stop))
 
 
 def _say_ready(ready_file: Path | None, command: str) -> None:

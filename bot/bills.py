@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.domain.state import Mission, Spend
 from bot.domain.storage import AuditEvent
+from bot.forecast import forecast_usd
 
 Rows = tuple[tuple[str, ...], ...]
 BAR = 12  # characters of the longest bar
@@ -34,7 +35,9 @@ def bill_of(state: Mission, limit_usd: float) -> str:
     """The mission's bill in one sentence."""
     most = limit_usd * state.factor
     read = f"{state.spend.prompt:,} tokens read, {state.spend.completion:,} written"
-    return f"{_usd(state.spend.usd)} of {_usd(most)} spent · {state.spend.steps} model calls · {read}"
+    ahead = forecast_usd(state)
+    pace = f" · about {_usd(ahead)} at this pace" if ahead is not None else ""
+    return f"{_usd(state.spend.usd)} of {_usd(most)} spent{pace} · {state.spend.steps} model calls · {read}"
 
 
 def record_of(events: Sequence[tuple[datetime, AuditEvent]]) -> Rows:

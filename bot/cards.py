@@ -7,6 +7,7 @@ from bot.domain.approvals import ApprovalRequest
 from bot.domain.contract import Criterion
 from bot.domain.posts import ApprovalCard, CriterionLine, GrantLine, MissionCard, Notice, Post, Report
 from bot.domain.state import Mission
+from bot.forecast import forecast_usd
 from bot.mission import mark_of
 
 WATCHBILL = "watchbill"
@@ -23,6 +24,7 @@ def mission_card(state: Mission, titles: Titles, limit_usd: float) -> Post:
     """The card of a mission, to be edited in place under the key "card:<mission>"."""
     ended = bool(state.ended)
     extend = state.parked == "budget"
+    edit = ("edit_criteria",) if state.criteria and not extend else ()
     body = MissionCard(
         mission=state.id,
         title=f"Mission {state.id}",
@@ -33,8 +35,9 @@ def mission_card(state: Mission, titles: Titles, limit_usd: float) -> Post:
         uncovered=state.uncovered,
         spent_usd=state.spend.usd,
         limit_usd=limit_usd * state.factor,
+        forecast_usd=forecast_usd(state),
         ended=ended,
-        buttons=("details",) if ended else ("details", "extend", "stop") if extend else ("details", "stop"),
+        buttons=("details",) if ended else (*edit, "details", *(("extend",) if extend else ()), "stop"),
         note=state.parked_text if state.parked else "",
         frozen="" if ended else state.frozen,
         grants=tuple(GrantLine(one.grant, one.title, one.by, one.until) for one in state.grants.values()),

@@ -7,13 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+ELSEWHERE = {"demo": "deploy.lab", "drill": "deploy.lab.drills"}
 EXIT_UNUSABLE = 2  # settings, policies or personas do not fit: the operator has to act
 
 
 def main(arguments: list[str]) -> int:
     """Run one command; the exit code is 0, 1 (failed) or 2 (cannot start, with the mend on stderr)."""
-    if arguments[:1] == ["demo"]:  # another program with its own options, in place of this one
-        os.execv(sys.executable, [sys.executable, "-m", "deploy.lab", *arguments[1:]])  # noqa: S606 # our own module
+    if arguments[:1] and arguments[0] in ELSEWHERE:  # another program with its own options, in place of this one
+        os.execv(sys.executable, [sys.executable, "-m", ELSEWHERE[arguments[0]], *arguments[1:]])  # noqa: S606 # our own
     given = _parser().parse_args(arguments)
     match given.command:
         case "run" | "gateway" | "worker":
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "--jsonl", action="store_true", help='from stdin, one {"command": "…"} a line; one answer a line'
     )
     commands.add_parser("demo", help="a pretend data centre on loopback and this program against it", add_help=False)
+    commands.add_parser(
+        "drill", help="the lab's model misbehaves; the crew finishes or asks within bounds", add_help=False
+    )
     return parser
 
 

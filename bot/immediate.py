@@ -59,7 +59,9 @@ class Desk:
         self._orders = Orders(gate, inbox, outbox, journal)
 
     async def serve(self, item: Immediate) -> None:
-        looks = isinstance(item, Commanded) or (isinstance(item, ModalAsked) and item.what in {"details", "answer"})
+        looks = isinstance(item, Commanded) or (
+            isinstance(item, ModalAsked) and item.what in {"details", "answer", "amend"}
+        )
         if looks and not (await self._people.human(item.reply.user)).may(*Role):
             await self._turn_away(item.reply)
             return
@@ -171,6 +173,8 @@ class Desk:
                 await self._refuse(reply, refused)
                 return
             modal = _request_modal(asked, request) if request else await self._mission_modal(asked)
+        elif asked.what == "amend":
+            modal = await self._amend_modal(asked)
         else:
             modal = Modal(reply.trigger, "answer", asked.subject, "Answer", "Your answer goes to the agent that asked.",
                           "Answer", "Send")  # fmt: skip
@@ -185,6 +189,11 @@ class Desk:
         return Modal(
             asked.reply.trigger, "details", asked.subject, f"Mission {asked.subject}", f"{summary}\n\n{details}"
         )
+
+    async def _amend_modal(self, asked: ModalAsked) -> Modal | None:
+        text = await self._answers.contract(MissionId(asked.subject))
+        label = "What should be true as well, or was meant otherwise"
+        return Modal(asked.reply.trigger, "amend", asked.subject, "Edit criteria", text, label, "Add") if text else None
 
     async def _stop(self, asked: StopAsked) -> None:
         lane = asked.thread.lane

@@ -1,4 +1,6 @@
-"""A person's word that ends a dispute: a finding is accepted, a criterion need not be shown (rules 8 and 18). Pure."""
+"""A person's word that ends a dispute or widens the contract: a finding is accepted, a criterion need not be shown, words
+are added to the request (rules 6, 8 and 18). Pure.
+"""
 
 import re
 from dataclasses import dataclass
@@ -53,6 +55,8 @@ def rule(state: Mission, human: Human, ruled: Ruled) -> Ruling | str:
     """The ruling, or why it does not count, for the person alone."""
     if state.ended:
         return f"Mission {state.id} is over ({state.ended})."
+    if ruled.what == "amend":
+        return _amended(human, ruled)
     if not ruled.reason:
         return f"A reason is missing: it stands in the record and in the report. {USAGE}"
     if ruled.what == "accept":
@@ -87,6 +91,17 @@ def _waived(state: Mission, human: Human, ruled: Ruled) -> Ruling | str:
     entry = log.CriterionWaived(criterion.number, ruled.reply.user, ruled.reason)
     note = f"{text}. It need not be shown. Go on with what is left, or end your turn."
     return Ruling((entry, log.Noted(PersonaName("architect"), note, "decided")), f"{text}.")
+
+
+def _amended(human: Human, ruled: Ruled) -> Ruling | str:
+    """Words are added, none taken away: the Architect draws criteria from them, and who added them is a requester now."""
+    if not human.may(Role.REQUESTER, Role.ADMIN):
+        return "Adding to a request takes the role requester (people.yaml)."
+    words = ruled.reason.strip()
+    if not words:
+        return "Nothing was added: there were no words."
+    text = f"{human.name} adds to the request: “{words}”"
+    return Ruling((log.RequestAmended(ruled.reply.user, words),), f"{text}.")
 
 
 def _named(finding: Finding) -> str:

@@ -115,6 +115,12 @@ class Settings(BaseSettings):
         description="Channel id for the audit record's daily head. Empty: the channels of the newest missions.",
     )
 
+    verify_every_h: float = Field(
+        24.0,
+        ge=0,
+        description="Hours between looks whether the evidence of ended missions still holds. 0: only on demand.",
+    )
+
     lease_s: float = Field(15.0, gt=0, description="A dead worker's missions move to another after this many seconds.")
     coalesce_s: float = Field(1.5, ge=0, description="Messages of one author within this time are one message.")
     missions_at_once: int = Field(8, gt=0, description="Missions one worker holds turns of at the same time.")

@@ -46,7 +46,7 @@ class Verifier:
             text = f"Mission {state.id}: evidence that held does not hold now, criterion {numbers}."
             lines = "\n".join(f"{one.criterion.number} {one.criterion.text}: {one.seen}" for one in gone)
             notice = Notice(text, f"{lines}\nSay what to do about it in this thread, or start a new mission.")
-            key = f"drift:{state.id}:{numbers}:{self._clock.now():%Y%m%d}"
+            key = f"drift:{state.id}:{numbers}:{self._clock.now():%G-%V}"  # the same finding once a week
             await self._outbox.put(Post(key, state.thread, WATCHBILL, notice))
         return tuple(found)
 

@@ -25,6 +25,7 @@ from bot.domain.inbound import (
     GrantRevoked,
     ModalAsked,
     Reply,
+    Ruled,
     Said,
     StopAsked,
     VoteCast,
@@ -99,7 +100,8 @@ class Step(Strict):
 
     say: str | None = None
     click: Literal["approve", "approve_grant", "deny", "narrow"] | None = None
-    form: Literal["deny", "approve_typed", "narrow", "details", "answer"] | None = None
+    form: Literal["deny", "approve_typed", "narrow", "details", "answer", "amend"] | None = None
+    amend: str | None = None  # words sent with the form behind "Edit criteria"
     answer: str | int | None = None
     listed: bool = False  # pressed in the list of /approvals, in another channel, not on the card
     press: Literal["stop", "clear", "extend", "revoke"] | None = None
@@ -276,12 +278,15 @@ class Player:
             cast = VoteCast(self.request(), ballot, step.reason, step.typed, reply, again, less)
             await inbox.put_immediate(cast, once=f"click {self.clicks}")
         if step.form is not None:
-            subject = self.question() if step.form == "answer" else self.request()
+            subject = await self.subject_of(step.form)
             await inbox.put_immediate(ModalAsked(step.form, subject, self.reply(user)), once=f"form {self.clicks}")
         if step.answer is not None:
             option = step.answer if isinstance(step.answer, int) else None
             words = step.answer if isinstance(step.answer, str) else ""
             await inbox.put(THREAD.lane, AnswerGiven(QuestionId(self.question()), words, option, self.reply(user)))
+        if step.amend is not None:
+            mission = await self.house.mission_id()
+            await inbox.put(THREAD.lane, Ruled("amend", mission, step.amend, self.reply(user)))
         if step.press == "extend":
             await inbox.put(THREAD.lane, ExtendAsked(await self.house.mission_id(), self.reply(user)))
         elif step.press == "revoke":
@@ -329,6 +334,11 @@ class Player:
         cards = [post.body for post in self.house.shown if isinstance(post.body, MissionCard) and post.body.grants]
         assert cards, "no card shows a grant"
         return cards[-1].grants[-1].grant
+
+    async def subject_of(self, form: str) -> str:
+        if form == "amend":
+            return await self.house.mission_id()
+        return self.question() if form == "answer" else self.request()
 
     def question(self) -> str:
         cards = [post.body for post in self.house.shown if isinstance(post.body, QuestionCard)]

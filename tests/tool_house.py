@@ -63,6 +63,12 @@ class MemoryLocks:
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[str, str]] = {}
+        self.claimed: dict[str, int] = {}
+
+    async def claim(self, name: str, number: int) -> bool:
+        first = number > self.claimed.get(name, -1)
+        self.claimed[name] = max(number, self.claimed.get(name, -1))
+        return first
 
     async def lock(self, name: str, holder: str, why: str) -> str:
         there = self.held.setdefault(name, (holder, why))

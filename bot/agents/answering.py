@@ -9,12 +9,25 @@ from bot.domain import log
 from bot.domain.approvals import ApprovalRequest, Held, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.ids import CallId, QuestionId, Thread
-from bot.domain.model import ProposedCall
+from bot.domain.model import ModelReply, ProposedCall
 from bot.domain.outcomes import AskedHuman, HandedOver, Outcome, Suspended
 from bot.domain.ports import Door
 from bot.domain.posts import Notice, Post, QuestionCard, Speech
 from bot.domain.state import CallRecord, Mission, StepItem
 from bot.domain.storage import Deadline
+
+ENDS_TURN = frozenset({"hand_off", "ask_human"})  # the words beside them are said to people
+
+
+def speaks(reply: ModelReply) -> bool:
+    """True for a whole answer in words: it ends the turn."""
+    return not reply.calls and reply.stop == "end" and bool(reply.speech.strip())
+
+
+def is_heard(reply: ModelReply) -> bool:
+    """True if people hear its words: alone, or beside nothing but a call that ends the turn."""
+    ends = bool(reply.calls) and all(call.tool in ENDS_TURN for call in reply.calls)
+    return speaks(reply) or (ends and bool(reply.speech.strip()))
 
 
 def last_step(hold: Hold) -> StepItem | None:

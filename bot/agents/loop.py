@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.agents.answering import Answering, ending, last_step, speech, unanswered
+from bot.agents.answering import Answering, ending, is_heard, last_step, speaks, speech, unanswered
 from bot.agents.context import Known, build, nothing_known
 from bot.agents.health import CrewHealth
 from bot.agents.hold import Hold
@@ -69,7 +69,7 @@ class AgentLoop:
                 return Failed(error.text)
             if reply is None:
                 continue
-            if reply.calls or _speaks(reply):
+            if reply.calls or speaks(reply):
                 useless, nudge = 0, ""
             else:
                 useless, nudge = useless + 1, NUDGES.get(reply.stop, NUDGES["empty"])
@@ -105,16 +105,11 @@ class AgentLoop:
             hold.turn, hold.persona, reply.model, reply.thought, reply.speech, calls, reply.stop, reply.usage,
             reply.cost_usd, reply.leaks,
         )  # fmt: skip
-        if _speaks(reply) and await self._health.refused(hold, entry, reply.speech.strip()):
-            pass  # the agent hears why, and answers anew
-        elif _speaks(reply):  # only speech reaches people and the other agents (rule 2), in one write with the answer
+        if is_heard(reply) and await self._health.refused(hold, replace(entry, calls=()), reply.speech.strip()):
+            pass  # nothing of it is done, the agent hears why and answers anew
+        elif speaks(reply):  # only speech reaches people and the other agents (rule 2), in one write with the answer
             text = reply.speech.strip()
             await hold.record(entry, log.Spoke(hold.turn, hold.persona, text), posts=(speech(hold, text),))
         else:
             await hold.record(entry)
         return replace(reply, calls=calls)
-
-
-def _speaks(reply: ModelReply) -> bool:
-    """True for a whole answer in words: it ends the turn."""
-    return not reply.calls and reply.stop == "end" and bool(reply.speech.strip())

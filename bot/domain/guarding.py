@@ -9,6 +9,7 @@ GuardName = Literal[
     "approval_loop",
     "bare_approval",
     "claimed_action",
+    "claimed_done",
     "escalation_cascade",
     "goal_drift",
     "hallucinated_tool",

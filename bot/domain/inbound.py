@@ -66,9 +66,11 @@ class GrantRevoked:
 
 @dataclass(frozen=True, slots=True)
 class ModalAsked:
-    """A press that needs a form first: deny (a reason), approve_typed, narrow (names), answer (own words), details."""
+    """A press that needs a form first: deny (a reason), approve_typed, narrow (names), answer (own words), amend (words
+    that are added to the request), details.
+    """
 
-    what: Literal["deny", "approve_typed", "narrow", "answer", "details"]
+    what: Literal["deny", "approve_typed", "narrow", "answer", "amend", "details"]
     subject: str  # request id, question id, or mission id
     reply: Reply
     kind: Literal["modal_asked"] = "modal_asked"
@@ -92,9 +94,11 @@ class ExtendAsked:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """A person's word on a finding (`subject`: fingerprint or rule) or a criterion (its number)."""
+    """A person's word on a finding (`subject`: fingerprint or rule) or a criterion (its number), or words (`reason`) that
+    are added to the request of a mission (its number).
+    """
 
-    what: Literal["accept", "waive"]
+    what: Literal["accept", "waive", "amend"]
     subject: str
     reason: str
     reply: Reply

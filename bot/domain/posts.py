@@ -40,10 +40,11 @@ class MissionCard:
     spent_usd: float
     limit_usd: float
     ended: bool
-    buttons: tuple[Literal["details", "stop", "extend"], ...]
+    buttons: tuple[Literal["edit_criteria", "details", "stop", "extend"], ...]
     note: str = ""
     frozen: str = ""  # words where all changes are frozen
     grants: tuple[GrantLine, ...] = ()  # each has a Revoke button
+    forecast_usd: float | None = None  # at the end, at the pace so far
     kind: Literal["mission_card"] = "mission_card"
 
 
@@ -162,7 +163,7 @@ class Modal:
     """A form for one person, opened with the trigger of their click. `action` comes back with the submission."""
 
     trigger: str
-    action: Literal["deny", "approve_typed", "narrow", "answer", "details"]
+    action: Literal["deny", "approve_typed", "narrow", "answer", "amend", "details"]
     subject: str
     title: str
     text: str

@@ -372,6 +372,10 @@ class Locks(Protocol):
 
     async def unlock(self, name: str, holder: str) -> None: ...
 
+    async def claim(self, name: str, number: int) -> bool:
+        """True for the first who claims this number under this name; a lower one is claimed with it."""
+        ...
+
     async def holder(self, name: str) -> tuple[str, str] | None:
         """Holder and why."""
         ...

@@ -27,6 +27,7 @@ LADDERS: Mapping[GuardName, Ladder] = {
     "approval_loop": (Rung.DECIDE, *END),
     "bare_approval": (Rung.TELL, Rung.MOVE, *END),
     "claimed_action": (Rung.REFUSE, Rung.MOVE, *END),
+    "claimed_done": (Rung.REFUSE, Rung.MOVE, *END),
     "escalation_cascade": (Rung.TELL, *END),
     "goal_drift": (Rung.TELL, *END),
     "hallucinated_tool": (Rung.TELL, Rung.MOVE, *END),
@@ -49,5 +50,13 @@ BUDGETS: Mapping[Rung, int] = {Rung.TELL: 8, Rung.REFUSE: 8, Rung.MOVE: 4, Rung.
 ANSWERED: Mapping[GuardName, int] = {"hallucinated_tool": 1, "wrong_provider": 1, "think_leak": 2}
 # What is looked at before an agent's words are posted: they go nowhere where one of these sees something.
 BEFORE_SPEECH: frozenset[GuardName] = frozenset(
-    {"option_menu", "claimed_action", "laundered_approval", "rate_limit_broadcast", "secret_leak", "hallucinated_tool"}
+    {
+        "option_menu",
+        "claimed_action",
+        "claimed_done",
+        "laundered_approval",
+        "rate_limit_broadcast",
+        "secret_leak",
+        "hallucinated_tool",
+    }
 )

@@ -29,6 +29,7 @@ NOTES: Mapping[GuardName, str] = {
     "approval_loop": "This revision has its verdict: pass. It needs no second one. Go on with it.",
     "bare_approval": "A verdict needs checks that were run on exactly this revision: run scan, then record_verdict with its id.",
     "claimed_action": "No call of yours did that. Make the call, or say what you will do and hand the turn on.",
+    "claimed_done": "Only QA's evidence ends a mission. Have the open criteria probed and recorded; a person may waive one.",
     "escalation_cascade": "The same order brings the same error. Change what causes it, or the plan; do not send it again.",
     "goal_drift": "Read the request and the criteria again. The next step has to serve an open one; say which.",
     "hallucinated_tool": "Only the tools you are given exist, and only calls do anything. Use one of them, or say what is missing.",
@@ -117,9 +118,13 @@ def note_of(detection: Detection) -> str:
 
 def sentence(detection: Detection, titles: Callable[[str], str]) -> str:
     """The detection for people, with titles for names, in one line."""
-    text = " ".join(detection.text.split())
-    if text.startswith(f"{detection.persona} "):
-        text = titles(detection.persona) + text[len(detection.persona) :]
+    text = " ".join(detection.text.split()).rstrip(".")
+    first, _, rest = text.partition(" ")
+    both = text.split(" ", 3)  # "builder and qa handed …"
+    if len(both) == 4 and both[1] == "and" and f"{both[0]}+{both[2]}" == detection.cause:
+        text = f"{titles(both[0])} and {titles(both[2])} {both[3]}"
+    elif first == detection.persona:
+        text = f"{titles(first)} {rest}"
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 

@@ -13,7 +13,15 @@ from bot.replay.turns import House, Started, from_thoughts, overlapping, recorde
 
 TOGETHER = 20  # messages: the same thing again within so many is the same episode
 POINTS = frozenset(  # each is an episode of its own
-    {"option_menu", "claimed_action", "hallucinated_tool", "laundered_approval", "rate_limit_broadcast", "secret_leak"}
+    {
+        "option_menu",
+        "claimed_action",
+        "claimed_done",
+        "hallucinated_tool",
+        "laundered_approval",
+        "rate_limit_broadcast",
+        "secret_leak",
+    }
 )
 # The labels of recordings know an action claimed without a call as a kind of invented tool.
 PATTERNS: Mapping[GuardName, GuardName] = {"claimed_action": "hallucinated_tool"}

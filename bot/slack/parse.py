@@ -17,6 +17,7 @@ from bot.domain.inbound import (
     ModalAsked,
     Ordered,
     Reply,
+    Ruled,
     Said,
     StopAsked,
     VoteCast,
@@ -208,6 +209,8 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
             return Urgent(ModalAsked(action.action_id, value, reply), once)
         case "answer_text":
             return Urgent(ModalAsked("answer", value, reply), once)
+        case "edit_criteria":
+            return Urgent(ModalAsked("amend", value, reply), once)
         case "request_details" | "mission_details":
             return Urgent(ModalAsked("details", value, reply), once)
         case "extend":
@@ -231,7 +234,7 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
         return Dropped("other_app")
     if sent.team is None or sent.team.id != known.team:
         return Dropped("other_team")
-    if sent.view.callback_id not in ("deny", "approve_typed", "narrow", "answer"):
+    if sent.view.callback_id not in ("deny", "approve_typed", "narrow", "answer", "amend"):
         return Dropped("unknown_view")
     memory = wire.Memory.model_validate_json(sent.view.private_metadata)
     user = UserId(sent.user.id)
@@ -249,6 +252,9 @@ def _submission(sent: wire.ViewSubmission, known: Known, app: str) -> Parsed:
         case "narrow":
             names = tuple(re.split(r"[\s,;]+", words.strip()))
             return Urgent(VoteCast(RequestId(memory.subject), "deny", "", "", reply, leave_out=names), once)
+        case "amend":
+            lane = Thread(known.team, memory.channel, memory.thread_ts).lane
+            return InOrder(lane, Ruled("amend", memory.subject, words.strip(), reply))
         case _:
             lane = Thread(known.team, memory.channel, memory.thread_ts).lane
             return InOrder(lane, AnswerGiven(QuestionId(memory.subject), words, None, reply))

@@ -171,7 +171,7 @@ def _mission(body: MissionCard) -> list[Part]:
     if body.uncovered:
         words = ", ".join(f"“{cut(one, 120)}”" for one in body.uncovered[:8])
         lines.append(line("No criterion covers: ", Text(words, italic=True)))
-    lines.append(line(f"{cut(body.state, 300)} · spent ${body.spent_usd:.2f} of ${body.limit_usd:.2f}"))
+    lines.append(line(f"{cut(body.state, 300)} · spent ${body.spent_usd:.2f} of ${body.limit_usd:.2f}{_pace(body)}"))
     if body.note:
         lines.append(line(cut(body.note, 500)))
     if body.frozen:
@@ -181,6 +181,13 @@ def _mission(body: MissionCard) -> list[Part]:
     row = tuple(_mission_button(name, body.mission) for name in body.buttons)
     row += tuple(Button(f"Revoke {one.grant[:4]}", "revoke", one.grant, "danger") for one in body.grants[:MOST_GRANTS])
     return [*parts, Buttons(row)] if row else parts
+
+
+def _pace(body: MissionCard) -> str:
+    """What it will come to, where that is known and a cent more than now."""
+    if body.forecast_usd is None or body.forecast_usd < body.spent_usd + 0.01:
+        return ""
+    return f", about ${body.forecast_usd:.2f} at this pace"
 
 
 def _grant(one: GrantLine) -> Line:
@@ -193,6 +200,8 @@ def _mission_button(name: str, mission: str) -> Button:
     match name:
         case "stop":
             return Button("Stop", "stop", mission, "danger")
+        case "edit_criteria":
+            return Button("Edit criteria", "edit_criteria", mission)
         case "extend":
             return Button("Extend", "extend", mission, "primary")
         case _:

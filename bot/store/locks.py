@@ -18,6 +18,14 @@ return call('DEL', k)
 """)
 
 
+_CLAIM = script("""
+local k, number = p .. 'claim:' .. take(), take()
+if tonumber(number) <= tonumber(call('GET', k) or '-1') then return 0 end
+call('SET', k, number)
+return 1
+""")
+
+
 class RedisLocks:
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -28,6 +36,9 @@ class RedisLocks:
 
     async def unlock(self, name: str, holder: str) -> None:
         await self._link.run(_UNLOCK, name, holder)
+
+    async def claim(self, name: str, number: int) -> bool:
+        return bool(await self._link.run(_CLAIM, name, number))
 
     async def holder(self, name: str) -> tuple[str, str] | None:
         holder, why = await self._link.read("HMGET", f"{self._link.prefix}lock:{name}", "holder", "why")

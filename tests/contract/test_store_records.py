@@ -115,3 +115,11 @@ async def test_a_lock_says_who_has_it_and_why(store: Store) -> None:
     await store.locks.unlock("home", "7")
     assert await store.locks.holder("home") is None
     assert await store.locks.lock("home", "8", "x") == ""
+
+
+async def test_a_number_is_claimed_once(store: Store) -> None:
+    assert await store.locks.claim("rounds", 0)
+    assert not await store.locks.claim("rounds", 0)
+    assert await store.locks.claim("rounds", 7)
+    assert not await store.locks.claim("rounds", 6), "an older one is over"
+    assert await store.locks.claim("other", 1)

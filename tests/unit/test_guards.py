@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain import log
 from bot.domain.calls import ToolResult
-from bot.domain.contract import Evidence, Finding, PlanStep, Verdict
+from bot.domain.contract import Criterion, Evidence, Finding, PlanStep, Verdict
 from bot.domain.guarding import Detection
 from bot.domain.ids import CallId, PersonaName
 from bot.domain.log import Entry
@@ -371,3 +371,17 @@ def test_no_text_breaks_or_stalls_a_guard(text: str) -> None:
         assert len(one.text) + sum(len(fact) for fact in one.facts) < 20_000, (
             "what a guard says is no copy of what it read"
         )
+
+
+def test_a_mission_is_not_over_by_word() -> None:
+    plan = log.Planned((Criterion(1, "three machines run", "three VMs", ""),), (), ())
+    met = log.EvidenceRecorded(Evidence(1, "passed", CallId("c9"), "they run", QA))
+    for words in ("All criteria are met.", "The mission is complete.", "Mission accomplished, nothing is left."):
+        assert names(plan, spoke(words, QA)) == ["claimed_done"], words
+        assert names(plan, met, spoke(words, QA)) == []
+        assert names(spoke(words, QA)) == [], "no criteria, nothing to be over"
+    for words in (
+        "I report when all criteria are met.", "The mission is not done: criterion 1 is open.", "1 of 1 shown.",
+        "Once the mission is done, cp1 can go.", "The criteria are clear.",
+    ):  # fmt: skip
+        assert names(plan, spoke(words, QA)) == [], words

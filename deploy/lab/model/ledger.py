@@ -24,8 +24,20 @@ class Persona:
 
 
 @dataclass(slots=True)
+class MissionCount:
+    """What one mission cost, by what was asked and answered for it."""
+
+    turns: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    unexpected: int = 0
+
+
+@dataclass(slots=True)
 class Ledger:
     personas: dict[str, Persona] = field(default_factory=lambda: defaultdict(Persona))
+    missions: dict[str, MissionCount] = field(default_factory=lambda: defaultdict(MissionCount))
     record: list[dict[str, Any]] = field(default_factory=list)
     unexpected: list[dict[str, Any]] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
@@ -71,6 +83,7 @@ class Ledger:
         before = self._turn_of.get(conversation.mission)
         if before is None or before[0] != now[0] or (now[1] and before[1] != now[1]):
             self.turns += 1
+            self.missions[conversation.mission].turns += 1
         kept = now[1] or (before[1] if before and before[0] == now[0] else "")
         self._turn_of[conversation.mission] = (now[0], kept)
 
@@ -92,14 +105,20 @@ class Ledger:
         self._previous[(wire, persona)] = prefix
         return shared_length(before, prefix)
 
-    def count(self, persona: str, prompt: int, completion: int, cached: int) -> None:
-        line = self.personas[persona or "unknown"]
-        line.calls += 1
-        line.prompt_tokens += prompt
-        line.completion_tokens += completion
+    def count(self, persona: str, mission: str, prompt: int, completion: int, cached: int) -> None:
+        line, of_mission = self.personas[persona or "unknown"], self.missions[mission]
+        for counted in (line, of_mission):
+            counted.calls += 1
+            counted.prompt_tokens += prompt
+            counted.completion_tokens += completion
         line.cached_tokens += cached
 
+    def flying(self, mission: str) -> int:
+        """Requests of a mission that have no answer yet."""
+        return sum(self._in_flight[mission].values()) if mission in self._in_flight else 0
+
     def surprise(self, conversation: Conversation) -> None:
+        self.missions[conversation.mission].unexpected += 1
         last = conversation.turns[-1] if conversation.turns else None
         newest = conversation.results[-1] if conversation.results else None
         self.unexpected.append(

@@ -6,7 +6,8 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from deploy.lab.model.faults import ANSWER, STRAY_THOUGHT, Fault, FaultError, Fa
 from deploy.lab.model.ledger import Ledger
 from deploy.lab.model.matching import Player
 from deploy.lab.model.openai_wire import OpenAiWire
-from deploy.lab.model.scenario import Scenario
+from deploy.lab.model.scenario import Scenario, ScenarioError, load
 from deploy.lab.model.wire import CONTEXT_TOKENS, Counted, Reply, RequestError, Wire
 
 LOG = logging.getLogger("lab.model")
@@ -39,6 +40,8 @@ class Lab:
 
     def __post_init__(self) -> None:
         self.player = Player(self.scenario)
+        self.players: dict[str, Player] = {}  # by mission, where one was given its own scenario
+        self.next_up: list[Player] = []  # for the missions that are not known yet, in their order
         self.ledger.plant(secrets=[self.api_key])
 
     def application(self) -> web.Application:
@@ -58,6 +61,8 @@ class Lab:
         app.router.add_get("/lab/record", self._record)
         app.router.add_get("/lab/report", self._report)
         app.router.add_post("/lab/canaries", self._canaries)
+        app.router.add_post("/lab/scenario", self._scenario)
+        app.router.add_get("/lab/missions", self._missions)
         return app
 
     # The providers' side ------------------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ class Lab:
         if fault and fault.kind not in ANSWER:
             self.ledger.faults[fault.kind] += 1
             return await self._failed(request, wire, fault)
-        played = self.player.answer(conversation)
+        played = self._player(conversation.mission).answer(conversation)
         if played is None:
             self.ledger.surprise(conversation)
             LOG.warning("no rule for %s in mission %s", conversation.persona or "?", conversation.mission or "?")
@@ -138,7 +143,8 @@ class Lab:
         cached = min(prompt, wire.cacheable(body, shared) // 4)
         size = len(answer.text) + len(answer.thought) + sum(len(call.tool) + len(call.raw) for call in answer.calls)
         counted = Counted(prompt, max(1, -(-size // 4)), cached)
-        self.ledger.count(conversation.persona, counted.prompt, counted.completion, counted.cached)
+        prompt, completion = counted.prompt, counted.completion
+        self.ledger.count(conversation.persona, conversation.mission, prompt, completion, counted.cached)
         return counted
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
@@ -174,6 +180,32 @@ class Lab:
 
     async def _report(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(self.ledger.report(self.player.unused()))
+
+    def _player(self, mission: str) -> Player:
+        """Who plays this mission; one that nobody knows yet takes the scenario that waits longest, if one waits."""
+        if mission and self.next_up and mission not in self.players and self.ledger.missions[mission].calls == 0:
+            self.players[mission] = self.next_up.pop(0)
+        return self.players.get(mission, self.player)
+
+    async def _scenario(self, request: web.Request) -> web.StreamResponse:
+        wanted = _parsed(await request.read())
+        try:
+            self.next_up.append(Player(load(Path(str(wanted["file"])))))
+        except (ScenarioError, KeyError, TypeError) as error:
+            return web.json_response({"ok": False, "error": str(error)}, status=400)
+        return web.json_response({"ok": True, "waiting": len(self.next_up)})
+
+    async def _missions(self, _: web.Request) -> web.StreamResponse:
+        rows = {
+            name: asdict(count)
+            | {
+                "in_flight": self.ledger.flying(name),
+                "unused": self.players[name].unused() if name in self.players else [],
+            }
+            for name, count in self.ledger.missions.items()
+            if name
+        }
+        return web.json_response({"missions": rows, "waiting": len(self.next_up)})
 
     async def _canaries(self, request: web.Request) -> web.StreamResponse:
         wanted = _parsed(await request.read())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -154,6 +155,18 @@ async def _invite(workspace: Workspace, body: Json) -> Json:
     return {"ok": True}
 
 
+async def _channel(workspace: Workspace, body: Json) -> Json:
+    """A further channel with the people and apps of the first one."""
+    world = workspace.world
+    name = str(body["name"])
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,79}", name) or world.find_channel(f"#{name}"):
+        raise SlackError("invalid_name" if not world.find_channel(f"#{name}") else "name_taken")
+    first = world.channels["C0LAB00001"]
+    made = Channel(f"C0LAB{len(world.channels) + 1:05d}", name, str(body.get("topic", "")), set(first.members))
+    world.channels[made.id] = made
+    return {"ok": True, "channel": made.id}
+
+
 async def _fault(workspace: Workspace, body: Json) -> Json:
     kind = body.get("kind")
     if kind == "drop_socket":
@@ -209,6 +222,7 @@ ACTIONS: dict[str, Action] = {
     "person": _person,
     "usergroup": _usergroup,
     "invite": _invite,
+    "channel": _channel,
     "fault": _fault,
     "canaries": _canaries,
     "suggestions": _suggestions,
