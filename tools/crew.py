@@ -41,7 +41,8 @@ CODE = frozenset(  # what the code says, or what an agent wrote into it (outputs
         "scan",
     }
 )  # fmt: skip
-STATE, CODE_ONLY = "terraform_state", "code-only"  # the state shows this one standard: what exists stands in the code
+CODE_ONLY = "code-only"  # this one standard is shown by the state, and by a plan that compared code with what exists
+SHOWS_CODE = frozenset({"terraform_state", "terraform_plan"})
 RATED: Mapping[str, Severity] = {severity: severity for severity in SEVERITIES}
 UNKNOWN_SEVERITY: Severity = "high"  # of a scanner's finding that names none
 REVIEWED = frozenset({"scan", "terraform_show"})  # results that look at one revision and name it in facts["revision"]
@@ -351,10 +352,10 @@ def _probed(args: EvidenceArguments, scope: Scope) -> CallRecord:
     if record is None or record.tool in OWN or record.persona != scope.persona:
         raise Refusal(f"'{args.result}' is not the id of a probe of yours. Each result begins with [result <id>].")
     standard = next(c.standard for c in scope.mission.criteria if c.number == args.criterion)
-    if record.tool in CODE or (record.tool == STATE and standard != CODE_ONLY):
+    if record.tool in CODE | SHOWS_CODE and not (record.tool in SHOWS_CODE and standard == CODE_ONLY):
         raise Refusal(
             f"Result {args.result} is of {record.tool}, which says what the code says, not what there is. Probe what runs "
-            f"(proxmox_read, http_probe, …); terraform_state shows the standard {CODE_ONLY} and nothing else."
+            f"(proxmox_read, http_probe, …); {' and '.join(sorted(SHOWS_CODE))} show the standard {CODE_ONLY} and nothing else."
         )
     if record.status != "ok" and (args.outcome == "passed" or record.status != "failed"):
         raise Refusal(f"Result {args.result} is {record.status}; it cannot show that.")

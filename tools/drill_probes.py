@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +12,7 @@ from bot.domain.ids import Json
 from tools.http_get import NoAnswerError, fetch
 from tools.kubeconfig import KubeconfigError
 from tools.kubernetes_api import Clusters, KubernetesError
-from tools.targets import Targets, resolve
+from tools.targets import At, Targets, led_to, resolve
 
 ASK_S: Final = 2.0  # an answer that takes longer is none
 Ask = Callable[[], Awaitable[str]]
@@ -29,6 +28,7 @@ class Probe(BaseModel):
     url: str = Field("", max_length=2000, pattern=r"^(https?://.+)?$", description="for http")
     expect_status: int = Field(200, ge=100, le=599)
     contains: str = Field("", max_length=500)
+    at: At = Field("", max_length=45, description="for http: ask this address, where DNS has no name")
     host: str = Field("", max_length=253, description="for tcp")
     port: int = Field(0, ge=0, le=65535, description="for tcp")
 
@@ -121,10 +121,8 @@ async def refused(probe: Probe, targets: Targets) -> str:
     """Why the operator's list does not allow it, or ""."""
     if probe.kind == "kubernetes":
         return ""
-    host = probe.host or urlsplit(probe.url).hostname or ""
-    return (
-        "" if targets.allows(host, await resolve(host)) else f"{host} is not among the probe targets ({targets.words})"
-    )
+    host, addresses = (probe.host, await resolve(probe.host)) if probe.host else await led_to(probe.url, probe.at)
+    return "" if targets.allows(host, addresses) else f"{host} is not among the probe targets ({targets.words})"
 
 
 async def keep_asking(ask: Ask, meter: Meter, every_s: float) -> None:
@@ -138,8 +136,7 @@ async def keep_asking(ask: Ask, meter: Meter, every_s: float) -> None:
 
 
 async def _http(probe: Probe, targets: Targets) -> str:
-    host = urlsplit(probe.url).hostname or ""
-    addresses = await resolve(host)
+    host, addresses = await led_to(probe.url, probe.at)
     if not targets.allows(host, addresses):
         return f"{host} now resolves to {', '.join(addresses) or 'nothing'}"
     try:

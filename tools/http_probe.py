@@ -2,7 +2,6 @@
 
 import base64
 import time
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -10,7 +9,7 @@ from bot.domain.calls import Prepared, Target, ToolCall
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.policy.secret_bindings import BoundSecrets
 from tools.http_get import NoAnswerError, fetch
-from tools.targets import Targets, resolve
+from tools.targets import At, Targets, led_to
 from tools.typed import Arguments, SecretRef, TypedTool, answer, bind, read_effect
 
 SHOWN = 2000  # characters of it that the model sees
@@ -21,6 +20,7 @@ class ProbeArguments(Arguments):
     url: str = Field(max_length=2000, pattern=r"^https?://")
     expect_status: int = Field(200, ge=100, le=599)
     contains: str = Field("", max_length=500)
+    at: At = Field("", max_length=45, description="ask this address, where the name is in no DNS")
     timeout_s: float = Field(5.0, gt=0, le=30, strict=False)
     authorization: SecretRef | None = Field(None, description="‹secret:name› of a secret bound to this target")
     user: str = Field("", max_length=100, pattern=r"^[^:\s]*$", description="Basic sign-in with it; empty: Bearer")
@@ -44,21 +44,21 @@ class HttpProbe(TypedTool[ProbeArguments]):
         self._secrets = secrets
 
     async def prepare(self, call: ToolCall, arguments: ProbeArguments, scope: Scope) -> Prepared | Cannot:  # noqa: ARG002 - port
-        host = urlsplit(arguments.url).hostname or ""
-        addresses = await resolve(host)
+        host, addresses = await led_to(arguments.url, arguments.at)
         if not self._targets.allows(host, addresses):
             listed = ", ".join(self._targets.patterns) or "none"
             return Cannot(f"{host or arguments.url} is not among the probe targets ({listed}). Probe one of those, or record "
                           "the criterion as unverifiable here.", "http_probe: WATCHBILL_PROBE_TARGETS")  # fmt: skip
         ref = arguments.authorization
+        if ref and arguments.at:
+            return Cannot("A secret goes where its target's name leads: leave `at` out.", "http_probe: at")
         if ref and (refusal := self._secrets.refusal(ref.name, self.name, arguments.url)):
             return Cannot(refusal, "policies/secrets.yaml")
         effect = read_effect("http_probe: GET", "one GET to a listed target", Target("url", arguments.url))
         return bind(call, effect, arguments)
 
     async def run(self, prepared: Prepared, arguments: ProbeArguments, scope: Scope, watch: Watch) -> Done:  # noqa: ARG002 - port
-        host = urlsplit(arguments.url).hostname or ""
-        addresses = await resolve(host)
+        host, addresses = await led_to(arguments.url, arguments.at)
         if not self._targets.allows(host, addresses):
             return answer(
                 prepared, "refused", f"{host} now resolves to {', '.join(addresses) or 'nothing'}, which is not listed."

@@ -6,12 +6,24 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 METADATA = frozenset(
     {"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
 )  # of clouds, outside the link-local range
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _checked(text: str) -> str:
+    return str(ipaddress.ip_address(text)) if text else ""
+
+
+At = Annotated[str, AfterValidator(_checked)]
+"""An address, or "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +87,11 @@ async def resolve(host: str) -> list[str]:
     except OSError:
         return []
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def led_to(url: str, at: str = "") -> tuple[str, Sequence[str]]:
+    """Whom the operator's list has to allow before `url` is asked, and the addresses that are asked: `at`, else where its
+    name leads. An address that is given has to be listed itself; the name then is only what the request says.
+    """
+    host = at or urlsplit(url).hostname or ""
+    return host, [at] if at else await resolve(host)

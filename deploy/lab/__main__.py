@@ -45,7 +45,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = read_arguments(sys.argv[1:] if arguments is None else arguments)
     port = 0 if given.headless else given.port
-    scenario = given.scenario or ("whole-cluster" if given.reach == "cluster" else "three-vms")
+    scenario = given.scenario or ("ha-cluster" if given.reach == "cluster" else "three-vms")
     options = Options(given.cache, given.reach, scenario, given.provider, port, keep=given.keep)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
             print("lab: the program", flush=True)
             lab.start_program(tied=True)
             if given.headless:
-                return play(lab, WHOLE if scenario == "whole-cluster" else MISSION, ended, LIMITS_S[given.reach])
+                return play(
+                    lab, WHOLE if scenario in {"whole-cluster", "ha-cluster"} else MISSION, ended, LIMITS_S[given.reach]
+                )
             lab.call("slack", "/lab/suggestions", suggest(given.reach))
             print(WELCOME.format(url=lab.url, folder=lab.folder, way=describe_way(lab)), flush=True)
             watch_program(lab, ended)

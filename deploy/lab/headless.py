@@ -12,6 +12,8 @@ LIMIT_S = 300.0
 LOOK_S = 0.3
 SETTLE_S = 15.0
 QUIET_S = 2.5
+FORM_S = 10.0
+TYPE = re.compile(r"Type ([^\n\"]+?) to approve")
 ENDED = re.compile(r"Mission \d+ is (done|partial|stopped)")
 
 
@@ -66,6 +68,22 @@ def press(lab: Lab, message: dict[str, Any], people: dict[str, str], pressed: se
             click = {"as": people[who], "channel": message["channel"], "ts": message["ts"], "action_id": action}
             if lab.call("slack", "/lab/click", click).get("acked"):  # else a person would press again
                 pressed.add((message["ts"], action.split(":")[0]))
+                if action == "approve_typed":
+                    type_names(lab, people[who])
+
+
+def type_names(lab: Lab, user: str) -> None:
+    """Fill in the form that asks for the names of what goes, as somebody who read it would."""
+    until = time.monotonic() + FORM_S
+    while time.monotonic() < until:
+        views = lab.call("slack", f"/lab/views?as={user}")["views"]
+        wanted = TYPE.search(json.dumps(views[-1]["blocks"], ensure_ascii=False)) if views else None
+        if wanted:
+            fields = [block for block in views[-1]["blocks"] if block["type"] == "input"]
+            values = {block["block_id"]: {block["element"]["action_id"]: wanted[1]} for block in fields[:1]}
+            lab.call("slack", "/lab/view_submit", {"as": user, "view_id": views[-1]["id"], "values": values})
+            return
+        time.sleep(LOOK_S)
 
 
 def text_of(message: dict[str, Any]) -> str:
