@@ -11,7 +11,11 @@ pytestmark = [pytest.mark.slow, needs_ansible]
 
 
 def test_roles_and_playbooks_are_fit_for_production(tmp_path: Path) -> None:
-    environment = {"PATH": f"{KIT / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "ANSIBLE_HOME": str(tmp_path / "ansible")}
+    environment = {
+        "PATH": f"{KIT / 'bin'}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "ANSIBLE_HOME": str(tmp_path / "ansible"),
+    }
     command = [str(KIT / "bin/ansible-lint"), "--offline", "--nocolor", "--profile", "production", "--strict"]
     done = subprocess.run(
         [*command, "cluster.yml", "reset.yml"], cwd=ROLES.parent, env=environment, capture_output=True, text=True, check=False
