@@ -51,12 +51,16 @@ class Cluster:
     def ssh(self, name: str, command: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
         return self.run(*self.ssh_command(name), command, limit_s=limit_s)
 
-    def play(self, playbook: Path, *more: str, limit_s: float = 900) -> subprocess.CompletedProcess[str]:
+    def play(self, playbook: Path, *more: str, limit_s: float = 1800) -> subprocess.CompletedProcess[str]:
         return self.run(*self.playbook_command(playbook, *more), limit_s=limit_s)
 
     def playbook_command(self, playbook: Path, *more: str) -> list[str]:
         inventory = ["-i", str(self.folder / "inventory.yml")]
-        settings = [f"ANSIBLE_HOME={self.folder / 'ansible'}", f"ANSIBLE_ROLES_PATH={BLUEPRINTS / 'roles'}"]
+        settings = [
+            "ANSIBLE_PIPELINING=true",
+            f"ANSIBLE_HOME={self.folder / 'ansible'}",
+            f"ANSIBLE_ROLES_PATH={BLUEPRINTS / 'roles'}",
+        ]
         return ["env", *settings, str(ANSIBLE / "ansible-playbook"), *inventory, str(playbook), *more]
 
     def power_off(self, name: str) -> None:

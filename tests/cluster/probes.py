@@ -49,10 +49,10 @@ class Admin:
         authority = base64.b64decode(place["certificate-authority-data"]).decode()
         self._context = ssl.create_default_context(cadata=authority)
         with tempfile.TemporaryDirectory() as folder:
-            pair = [Path(folder) / name for name in ("certificate", "key")]
-            for path, name in zip(pair, ("client-certificate-data", "client-key-data"), strict=True):
-                path.write_bytes(base64.b64decode(user[name]))
-            self._context.load_cert_chain(*pair)
+            certificate, key = Path(folder) / "certificate", Path(folder) / "key"
+            certificate.write_bytes(base64.b64decode(user["client-certificate-data"]))
+            key.write_bytes(base64.b64decode(user["client-key-data"]))
+            self._context.load_cert_chain(certificate, key)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         plain = connect(self._cluster.lab.keeper, (ENDPOINT, API_PORT), 3)

@@ -30,7 +30,7 @@ SHARED = {
     ),
 }
 HOSTS = frozenset({"cp1", "cp2", "cp3"})
-NEEDED = {"cluster_endpoint": "192.168.178.50", "ingress_address": "192.168.178.51"}
+NEEDED = {"cluster_endpoint": "192.168.178.30", "ingress_address": "192.168.178.31"}
 
 
 def contents(*roles: str) -> dict[str, bytes]:
