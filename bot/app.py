@@ -59,7 +59,10 @@ from tools import Equipment, HostAccess, all_tools, closing, estate_lock
 from tools.crew import crew_tools
 
 WATCHBILL = PersonaName("watchbill")
-WATCHBILL_TOOLS = ("proxmox_read",)  # what /cluster-status looks at, through the same door as everyone
+WATCHBILL_TOOLS = (
+    "proxmox_read",
+    "kubernetes_read",
+)  # what /cluster-status looks at, through the same door as everyone
 LOG = logs.logger("app")
 
 
