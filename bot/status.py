@@ -189,16 +189,23 @@ def _nodes(facts: Mapping[str, Json], found: Found) -> None:
 
 
 def _storage(facts: Mapping[str, Json], found: Found) -> None:
-    seen: set[str] = set()
-    for one in _dicts(facts.get("storage")):
-        name, free, size = str(one.get("storage", "")), one.get("free_gib", "?"), one.get("size_gib", "?")
-        shown = name if one.get("shared") else f"{name} on {one.get('node', '')}"
-        if shown in seen or not _number(size):
-            continue
-        seen.add(shown)
-        full = _number(free) < (1 - FULL) * _number(size)
-        found.rows.append(("storage", shown, "nearly full" if full else "ok", f"{free} of {size} GiB free"))
-        found.unwell += [f"storage {shown} is nearly full"] if full else []
+    """Shared and nearly full ones by name, the nodes' own as one row."""
+    whole = [one for one in _dicts(facts.get("storage")) if _number(one.get("size_gib"))]
+    own = [one for one in whole if not one.get("shared")]
+    named = {str(one.get("storage", "")): one for one in whole if one.get("shared")}
+    named |= {f"{one.get('storage', '')} on {one.get('node', '')}": one for one in own if _is_full(one)}
+    for name, one in named.items():
+        state = "nearly full" if _is_full(one) else "ok"
+        found.rows.append(("storage", name, state, f"{one.get('free_gib')} of {one.get('size_gib')} GiB free"))
+        found.unwell += [f"storage {name} is nearly full"] if _is_full(one) else []
+    left = [one for one in own if not _is_full(one)]
+    if left:
+        free = sum(_number(one.get("free_gib")) for one in left)
+        found.rows.append(("storage", f"{len(left)} of nodes", "ok", f"{free:.0f} GiB free"))
+
+
+def _is_full(storage: Mapping[str, Json]) -> bool:
+    return _number(storage.get("free_gib")) < (1 - FULL) * _number(storage.get("size_gib"))
 
 
 def _vms(facts: Mapping[str, Json], found: Found) -> None:
@@ -222,7 +229,9 @@ def _health(facts: Mapping[str, Json], found: Found) -> None:
     members, well = _dicts(facts.get("etcd")), _number(facts.get("etcd_ready"))
     bad = [f"{one.get('name')} on {one.get('node')}" for one in members if not one.get("ready")]
     check = "check ok" if facts.get("etcd_check") else "check FAILED"
-    found.rows.append(("etcd", f"{len(members)} members", f"{well:g} healthy", ", ".join((check, *bad))))
+    state = f"{well:g} healthy" if members else "ok" if facts.get("etcd_check") else "FAILED"
+    where = f"{len(members)} members" if members else "no pods here"  # an etcd of its own, outside the cluster
+    found.rows.append(("etcd", where, state, ", ".join((check, *bad))))
     found.unwell += [f"etcd: {', '.join(bad) or check}"] if bad or not facts.get("etcd_check") else []
     for what, key in (("API server", "certificate_days"), ("kubeconfig", "kubeconfig_days")):
         days = facts.get(key)

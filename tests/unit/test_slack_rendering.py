@@ -304,3 +304,13 @@ def test_a_form_asks_for_the_code_beside_the_names_or_alone(label: str, inputs: 
     assert not find_view_problems(view)
     assert [block["block_id"] for block in view["blocks"] if block["type"] == "input"] == inputs
     assert "approve_typed" in str(render(replace(CARD, code=True)).messages[0].blocks)
+
+
+def test_a_status_has_its_table_and_then_a_refresh_button() -> None:
+    rows = (("what", "name", "state", "detail"), ("node", "pve1", "online", "4 CPU"))
+    *_, table, buttons = (
+        render(Private(BO, "1 nodes.", rows, "Estate home", refresh="cluster-status")).messages[0].blocks
+    )
+    assert table["type"] == "table"
+    (button,) = buttons["elements"]
+    assert (button["action_id"], button["value"], button["text"]["text"]) == ("refresh", "cluster-status", "Refresh")
