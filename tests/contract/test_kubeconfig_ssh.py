@@ -62,6 +62,11 @@ def test_taken_kept_and_taken_anew(tmp_path: Path, sshd: Sshd, place: Path) -> N
     renewed = held.renewed("home", "view", access)
     assert renewed is not None and renewed.token == "b" * 40
     assert held.renewed("home", "view", renewed) is None
+    kept.write_text(kubeconfig(SERVER, Authority().pem, {"token": "c" * 40}))  # the operator's own, from now on
+    place.write_text(kubeconfig(SERVER, Authority().pem, {"token": "d" * 40}))
+    mine = held.held("home", "view")
+    assert (mine.token, mine.source) == ("c" * 40, "operator")
+    assert held.renewed("home", "view", mine) is None
 
 
 def test_a_control_plane_without_it_is_passed_over_and_a_wrong_key_is_said(
