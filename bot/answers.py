@@ -9,15 +9,16 @@ from bot.agents.persona import Persona
 from bot.bills import bill_of, costs_of_agents, costs_of_missions, record_of
 from bot.cards import Titles
 from bot.details import details_of
-from bot.domain.approvals import ApprovalRequest, Ran
-from bot.domain.calls import ToolCall, ToolResult
-from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
+from bot.domain.approvals import ApprovalRequest
+from bot.domain.calls import ToolResult
+from bot.domain.ids import MissionId, PersonaName
 from bot.domain.inbound import Commanded
-from bot.domain.ports import Clock, Door, Scope, Watch
+from bot.domain.ports import Clock, Door, Watch
 from bot.domain.posts import ApprovalCard, Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
 from bot.mission import fold, mark_of
+from bot.status import Status
 from bot.verifying import Verifier
 
 Rows = tuple[tuple[str, ...], ...]
@@ -69,18 +70,19 @@ class Answers:
         self._personas = personas
         self._clock = clock
         self._titles = titles
-        self._watch = watch
-        self._estate = estate
         self._audit = audit
         self._limit_usd = limit_usd
-        self._lock = lock
         self._verifier = verifier
+        self._status = Status(
+            door=door, approvals=approvals, journal=journal, clock=clock, watch=watch, verifier=verifier, lock=lock,
+            estate=estate,
+        )  # fmt: skip
 
     async def answer(self, asked: Commanded) -> Private:
         """What `asked.reply.user` gets to see. The desk has seen to it that the person is listed."""
         match asked.name:
             case "cluster-status":
-                return await self._cluster(asked)
+                return await self._status.show(asked)
             case "mission":
                 return await self._mission(asked)
             case "approvals":
@@ -93,34 +95,6 @@ class Answers:
                 return await self._record(asked)
             case _:
                 return Private(asked.reply.user, f"There is no command “{asked.name}”. {HELP}")
-
-    async def _cluster(self, asked: Commanded) -> Private:
-        user = asked.reply.user
-        cluster = await self._look("cluster", asked)
-        if cluster.status != "ok":
-            return Private(user, f"Proxmox did not answer: {cluster.text}", title=f"Estate {self._estate}")
-        nodes = (await self._look("nodes", asked)).facts.get("nodes")
-        machines = (await self._look("vms", asked)).facts.get("vms")
-        rows: list[tuple[str, ...]] = [("what", "name", "state", "detail")]
-        quorum = cluster.facts.get("quorate")
-        rows.append(("quorum", str(cluster.facts.get("name", self._estate)), "yes" if quorum else "NO", ""))
-        rows += [_node(item) for item in _dicts(nodes)]
-        rows += [_machine(item) for item in _dicts(machines) if not item.get("template")]
-        waiting = await self._approvals.pending()
-        text = (
-            f"{len(_dicts(nodes))} nodes, {len(rows) - len(_dicts(nodes)) - 2} VMs, {len(waiting)} approvals waiting."
-        )
-        if held := await self._lock():
-            text += f" Mission {held[0]} has the estate, {held[1]}."
-        return Private(user, text, tuple(rows), title=f"Estate {self._estate}")
-
-    async def _look(self, what: str, asked: Commanded) -> ToolResult:
-        state = _nobody(asked, self._estate, self._clock.now())
-        call = ToolCall(CallId(f"status-{what}"), "proxmox_read", {"what": what}, WATCHBILL, state.id, 0)
-        answer = await self._door.submit(call, Scope(state, WATCHBILL, 0, self._clock.now()), "", self._watch)
-        return (
-            answer.result if isinstance(answer, Ran) else ToolResult(call.id, call.tool, "refused", answer.result.text)
-        )
 
     async def _mission(self, asked: Commanded) -> Private:
         first, _, rest = asked.text.strip().partition(" ")
@@ -242,26 +216,6 @@ class Answers:
 
 def _missions(count: int) -> str:
     return "1 mission" if count == 1 else f"{count} missions"
-
-
-def _nobody(asked: Commanded, estate: str, now: datetime) -> Mission:
-    """The scope of a look that belongs to no mission."""
-    thread = asked.thread or Thread(asked.reply.team, asked.reply.channel, asked.reply.thread_ts)
-    return Mission(MissionId("0"), thread, estate, "production", UserId(asked.reply.user), "", now)
-
-
-def _dicts(value: Json) -> list[Mapping[str, Json]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
-
-
-def _node(item: Mapping[str, Json]) -> tuple[str, ...]:
-    detail = f"{item.get('cpus', '?')} CPU, {item.get('memory_gib', '?')} GiB"
-    return ("node", str(item.get("name", "")), str(item.get("status", "")), detail)
-
-
-def _machine(item: Mapping[str, Json]) -> tuple[str, ...]:
-    detail = f"{item.get('vmid', '')} on {item.get('node', '')}"
-    return ("VM", str(item.get("name", "")), str(item.get("status", "")), detail)
 
 
 def _request_row(request: ApprovalRequest) -> tuple[str, ...]:

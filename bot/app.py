@@ -58,13 +58,16 @@ from bot.store.errors import StoreSetupError
 from bot.store.store import Store, open_store
 from bot.turn import Turns, Warn
 from bot.verifying import Verifier
-from tools import Equipment, HostAccess, all_tools, closing, estate_lock
+from tools import Equipment, HostAccess, all_tools, closing, estate_lock, warm_up
 from tools.crew import crew_tools
 from tools.enrolment import HostInventory
 from tools.site_vars import SiteFile
 
 WATCHBILL = PersonaName("watchbill")
-WATCHBILL_TOOLS = ("proxmox_read",)  # what /cluster-status looks at, through the same door as everyone
+WATCHBILL_TOOLS = (
+    "proxmox_read",
+    "kubernetes_read",
+)  # what /cluster-status looks at, through the same door as everyone
 LOG = logs.logger("app")
 
 
@@ -339,9 +342,10 @@ async def _serve(settings: Settings, command: str, ready_file: Path | None) -> i
             await asyncio.wait({listening, *running}, return_when=asyncio.FIRST_COMPLETED)
             listening.cancel()
         _say_ready(ready_file, command)
+        warming = asyncio.create_task(asyncio.to_thread(warm_up, settings.data)) if command != "gateway" else None
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         stop.set()  # one part that ends takes the other with it; its error comes out below
-        await asyncio.gather(*running)
+        await asyncio.gather(*running, *([warming] if warming else []))
     return 0
 
 

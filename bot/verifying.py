@@ -1,7 +1,7 @@
 """`/mission verify`: the probes that evidence names, run again through the gate, and whether their checks still hold."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.cards import WATCHBILL
@@ -26,6 +26,7 @@ class Reprobed:
     criterion: Criterion
     standing: Standing
     seen: str
+    service: str = ""  # the address, where the probe asks something that people use
 
 
 class Verifier:
@@ -39,7 +40,7 @@ class Verifier:
 
     async def verify(self, state: Mission) -> tuple[Reprobed, ...]:
         """Every criterion of the mission; what no longer holds is told in its thread as well, once for the same finding."""
-        found = await asyncio.gather(*(self._one(state, criterion) for criterion in state.criteria))
+        found = await self.look(state)
         gone = [one for one in found if one.standing == "does not hold"]
         if gone:
             numbers = ", ".join(str(one.criterion.number) for one in gone)
@@ -48,7 +49,20 @@ class Verifier:
             notice = Notice(text, f"{lines}\nSay what to do about it in this thread, or start a new mission.")
             key = f"drift:{state.id}:{numbers}:{self._clock.now():%G-%V}"  # the same finding once a week
             await self._outbox.put(Post(key, state.thread, WATCHBILL, notice))
-        return tuple(found)
+        return found
+
+    async def look(self, state: Mission, patience_s: float | None = None) -> tuple[Reprobed, ...]:
+        """The same and nobody is told; what takes longer than `patience_s` has no answer."""
+        return tuple(await asyncio.gather(*(self._patiently(state, one, patience_s) for one in state.criteria)))
+
+    async def _patiently(self, state: Mission, criterion: Criterion, patience_s: float | None) -> Reprobed:
+        try:
+            async with asyncio.timeout(patience_s):
+                found = await self._one(state, criterion)
+        except TimeoutError:
+            found = Reprobed(criterion, "no answer", f"not within {patience_s:g} s")
+        shown = state.evidence.get(criterion.number)
+        return replace(found, service=_service(shown.evidence) if shown is not None else "")
 
     async def _one(self, state: Mission, criterion: Criterion) -> Reprobed:
         waiver, shown = state.waivers.get(criterion.number), state.evidence.get(criterion.number)
@@ -79,3 +93,13 @@ class Verifier:
         if isinstance(answer, Ran):
             return answer.result
         return ToolResult(number, evidence.tool, "refused", f"not run: {answer.result.text}")
+
+
+def _service(evidence: Evidence) -> str:
+    match evidence.tool:
+        case "http_probe":
+            return str(evidence.arguments.get("url", ""))
+        case "tcp_probe":
+            return f"{evidence.arguments.get('host', '')}:{evidence.arguments.get('port', '')}"
+        case _:
+            return ""

@@ -62,7 +62,8 @@ USERS = {"ana": ANA, "bo": BO, "chris": CHRIS, "dana": DANA, "eve": EVE, "mallor
 READS = (
     "workspace_list", "workspace_read", "workspace_write", "workspace_patch", "terraform_validate", "terraform_plan",
     "terraform_show", "terraform_output", "terraform_state", "proxmox_read", "http_probe", "scan",
-    "tcp_probe", "dns_probe", "ssh", "ansible_check", "ansible_run",
+    "tcp_probe", "dns_probe", "ssh", "ansible_check", "ansible_run", "kubernetes_read", "kubernetes_apply",
+    "kubernetes_change", "fault_drill",
 )  # fmt: skip
 TOGETHER = frozenset({"workspace_list", "workspace_read", "proxmox_read", "http_probe", "scan", "terraform_show"})
 

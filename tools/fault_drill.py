@@ -30,6 +30,7 @@ from tools.typed import Arguments, TypedTool, answer
 RULE: Final = "fault_drill"
 STOPPED: Final = "STOP was pressed"
 LONGEST_S: Final = 2400  # of all faults together
+TELL_S: Final = 1.0
 STOPS: Final[Mapping[str, What]] = {"power_off": "power", "network_cut": "network"}
 WORDS: Final[Mapping[str, str]] = {"power_off": "power off", "network_cut": "cut the network of"}
 
@@ -125,13 +126,15 @@ class Asking:
         """Ask every probe into its meter until the time is over, STOP, or `until`; without one: until all are steady."""
         every = self.pace.every_s
         asking = [asyncio.ensure_future(keep_asking(ask, meters[name], every)) for name, ask in self.probes.items()]
-        began = time.monotonic()
+        began, told = time.monotonic(), -TELL_S
         try:
             while not _over(self.watch) and (passed := time.monotonic() - began) < limit_s:
                 if until() if until is not None else self.steady(meters):
                     break
-                seen = (f"{name} {meter.words}" for name, meter in meters.items())
-                await self.watch.progress("Fault drill", f"{words} {passed:.0f} s", *seen)
+                if passed - told >= TELL_S:
+                    told = passed
+                    seen = (f"{name} {meter.words}" for name, meter in meters.items())
+                    await self.watch.progress("Fault drill", f"{words} {passed:.0f} s", *seen)
                 await asyncio.sleep(self.pace.look_s)
         finally:
             for one in asking:

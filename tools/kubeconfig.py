@@ -127,6 +127,10 @@ def parse(text: str, source: str = "operator") -> Access:
     return access
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _plain(data: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
@@ -202,8 +206,11 @@ class Kubeconfigs:
             raise KubeconfigError(f"{path} is no text") from None
 
     def _source(self, estate: str, purpose: Purpose) -> str:
-        note = self.folder(estate) / f"{purpose}.from"
-        return note.read_text().strip() if note.is_file() else "operator"
+        """The host that the file was taken from; the operator, where it is another file than was taken."""
+        folder = self.folder(estate)
+        note, kept = folder / f"{purpose}.from", folder / f"{purpose}.conf"
+        host, _, taken = note.read_text().strip().partition(" ") if note.is_file() else ("", "", "")
+        return host if host and kept.is_file() and _sha256(kept.read_bytes()) == taken else "operator"
 
     def _take(self, estate: str, purpose: Purpose) -> Access:
         """From the first control plane that has it. A changed host key ends it, as everywhere."""
@@ -225,8 +232,8 @@ class Kubeconfigs:
                 continue
             access = self._known(text, host.name)
             folder = self._folder(estate)
-            folder.write(f"{purpose}.from", f"{host.name}\n".encode(), mode=0o600)
             folder.write(place.name, text.encode(), mode=0o600)
+            folder.write(f"{purpose}.from", f"{host.name} {_sha256(text.encode())}\n".encode(), mode=0o600)
             return access
         raise KubeconfigError(f"{PLACES[purpose]} could not be taken: {'; '.join(problems)}. {ADVICE}")
 

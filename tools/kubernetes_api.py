@@ -168,14 +168,13 @@ class Api:
             return access, self._client
 
     def _connect(self, access: Access) -> Any:
-        from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 # a second of imports
-
-        settings: Any = Configuration(host=access.server, ca_cert_data=access.ca, retries=cast("Any", False))
+        api_client, configuration = load_client()
+        settings: Any = configuration(host=access.server, ca_cert_data=access.ca, retries=cast("Any", False))
         settings.proxy = None
         settings.connection_pool_maxsize = 8
         if access.certificate and not access.token:
             settings.cert_file = str(self._kubeconfigs.pem(self._estate, access))
-        client: Any = ApiClient(settings)
+        client: Any = api_client(settings)
         client.user_agent = "watchbill"
         if access.token:
             client.set_default_header("Authorization", f"Bearer {access.token}")
@@ -198,6 +197,13 @@ class Clusters:
 
     def _api(self, estate: str, purpose: Purpose) -> Api:
         return self._open.setdefault((estate, purpose), Api(self.kubeconfigs, estate, purpose))
+
+
+def load_client() -> tuple[Any, Any]:
+    """The library's client and its settings."""
+    from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 # a second of imports
+
+    return ApiClient, Configuration
 
 
 def server_certificate_end(server: str, timeout_s: float = CONNECT_S) -> datetime | None:

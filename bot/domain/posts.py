@@ -155,6 +155,7 @@ class Private:
     rows: tuple[tuple[str, ...], ...] = ()
     title: str = ""
     cards: "tuple[ApprovalCard, ...]" = ()  # requests that wait for this person, each with its buttons
+    refresh: str = ""  # the command that a Refresh button asks again
     kind: Literal["private"] = "private"
 
 

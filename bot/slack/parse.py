@@ -28,6 +28,7 @@ from bot.slack.mentions import Crew, Heard, hear
 
 OWNER = "watchbill"  # the one identity whose app has buttons, commands and modals
 HUMAN_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message")
+REFRESHED = frozenset({"cluster-status"})  # commands whose answers have a Refresh button
 _ANSWER = re.compile(r"answer:([0-9]{1,2})")
 
 Why = Literal[
@@ -213,6 +214,8 @@ def _meaning(action: wire.Pressed, thread: Thread, reply: Reply, once: str) -> P
             return Urgent(ModalAsked("amend", value, reply), once)
         case "request_details" | "mission_details":
             return Urgent(ModalAsked("details", value, reply), once)
+        case "refresh" if value in REFRESHED:
+            return Urgent(Commanded(value, "", reply), once)
         case "extend":
             return InOrder(thread.lane, ExtendAsked(value, reply))
         case _:

@@ -156,6 +156,8 @@ def _private(body: Private) -> list[Part]:
         parts += waiting_parts(card)
     if body.rows:
         parts.append(Table(body.rows))
+    if body.refresh:
+        parts.append(Buttons((Button("Refresh", "refresh", body.refresh),)))
     return parts or [Lines((line("Nothing to show."),))]
 
 

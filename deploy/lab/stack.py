@@ -304,5 +304,5 @@ def _environments(environment: str) -> str:
     order = "order: [lab, homelab, staging, production]\n"
     if environment == "production":
         return f"# Written by the lab: nothing is mapped, so everything is production.\n{order}members: {{}}\n"
-    kinds = "".join(f'    {kind}: ["*"]\n' for kind in ("estate", "node", "vm", "url"))
+    kinds = "".join(f'    {kind}: ["*"]\n' for kind in ("estate", "node", "vm", "host", "context", "url"))
     return f"# Written by the lab for this run.\n{order}members:\n  {environment}:\n{kinds}"

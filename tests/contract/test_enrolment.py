@@ -10,7 +10,7 @@ from bot.domain.calls import Prepared, ToolResult
 from tests.tool_house import VALUES, ToolHouse, open_tool_house
 from tools.enrolment import enrolment, rosters
 from tools.hosts import Roster
-from tools.proxmox import Cluster
+from tools.proxmox_api import Cluster
 from tools.proxmox_guest import Guests
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]

@@ -12,10 +12,12 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
+from bot.domain.approvals import Counted, Held, NotCounted
 from bot.domain.calls import CallClass, Prepared, ToolResult
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Scope
-from tests.fakes import QA, FakeWatch, call, mission, scope
+from tests.fakes import BO, QA, FakeWatch, call, mission, scope
+from tests.gate_house import House as GateHouse
 from tests.tool_house import LabProxmox, MemoryLocks, run_lab_proxmox
 from tools.estate import Estates
 from tools.fault_drill import DrillYard, FaultDrill, Pace
@@ -269,3 +271,20 @@ async def test_rule_11_a_machine_that_moved_voids_the_approval(house: House) -> 
     assert await house.tool.pins(prepared, house.tool.parse(prepared.call.arguments)) != prepared.pins
     refused = await house.prepare()
     assert isinstance(refused, Cannot) and "cp2 does not run" in refused.text
+
+
+async def test_rule_11_through_the_gate_with_its_names_typed_and_once(house: House, tmp_path: Path) -> None:
+    (tmp_path / "gate").mkdir()
+    gate = GateHouse(tmp_path / "gate")
+    gate.state = house.scope.mission
+    gate.set(tools={**gate.parts.tools, "fault_drill": house.tool}, crew={**gate.crew, QA: ("fault_drill",)})
+    arguments = {"targets": ["cp2"], "seconds": 5, "probes": [house.app()], "words": WHY}
+    asked = await gate.gate.submit(call("fault_drill", QA, 1, **arguments), house.scope, "", house.watch)
+    assert isinstance(asked, Held), asked
+    assert (asked.request.environment, asked.request.terms.typed_names) == ("production", ("cp2",))
+    assert isinstance(await gate.vote(asked.request.id, BO, typed="cp1"), NotCounted)
+    assert isinstance(await gate.vote(asked.request.id, BO, typed="cp2"), Counted)
+    settled = await gate.settle(asked.request)
+    assert (settled.result.status, settled.result.changed) == ("ok", False)
+    assert house.runs("cp2")
+    assert (await gate.settle(asked.request)).result == settled.result  # told again, not done again

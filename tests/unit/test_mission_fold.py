@@ -112,6 +112,13 @@ def test_a_change_is_counted_and_what_exists_named_once() -> None:
 # rule 8 -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("back", "mark"), [(True, "passed"), (False, "open")])
+def test_rule_8_a_drill_that_gave_everything_back_ages_no_evidence(*, back: bool, mark: str) -> None:
+    shown = (planned("they run"), returned("e1", by=QA), evidence(1))
+    drill = returned("d1", "fault_drill", by=QA, cls=CallClass.DESTROY, changed=not back, facts={"restored": back})
+    assert marks(*shown, drill)[0] == mark
+
+
 def test_rule_8_evidence_older_than_the_last_change_no_longer_counts() -> None:
     shown = (planned("they run"), returned("e1", "http_probe", by=QA), evidence(1))
     assert marks(*shown) == ["passed"]

@@ -205,3 +205,10 @@ def test_a_form_with_names_and_a_code() -> None:
     assert isinstance(parsed.item, VoteCast)
     assert (parsed.item.typed, parsed.item.code) == ("cp1 cp2", "123 456")
     assert "123 456" not in repr(parsed.item)
+
+
+def test_refresh_asks_the_same_command_again_and_no_other() -> None:
+    asked = parse(click("refresh", "cluster-status"), KNOWN, "watchbill")
+    assert isinstance(asked, Urgent) and asked.item == Commanded("cluster-status", "", REPLY)
+    for name in ("mission", "freeze", "nothing"):
+        assert parse(click("refresh", name), KNOWN, "watchbill") == Dropped("unknown_action")

@@ -311,3 +311,13 @@ def test_a_card_with_votes_names_who_may_still_vote() -> None:
     assert f"Votes 1 of 2 by <@{BO}> · who may: <@{CHRIS}>, not <@{ANA}>" in message.text
     (message,) = render(replace(CARD, votes=1, quorum=2, voters=(BO,), who_may=(BO,))).messages
     assert "who may: nobody" in message.text
+
+
+def test_a_status_has_its_table_and_then_a_refresh_button() -> None:
+    rows = (("what", "name", "state", "detail"), ("node", "pve1", "online", "4 CPU"))
+    *_, table, buttons = (
+        render(Private(BO, "1 nodes.", rows, "Estate home", refresh="cluster-status")).messages[0].blocks
+    )
+    assert table["type"] == "table"
+    (button,) = buttons["elements"]
+    assert (button["action_id"], button["value"], button["text"]["text"]) == ("refresh", "cluster-status", "Refresh")

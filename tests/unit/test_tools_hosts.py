@@ -22,7 +22,7 @@ from tools.hosts import (
     known_hosts,
     read_hosts_file,
 )
-from tools.proxmox import Cluster, ProxmoxError
+from tools.proxmox_api import Cluster, ProxmoxError
 from tools.proxmox_guest import Guests
 
 PLAN = "9c1d22aa00bb11cc"
