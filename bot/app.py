@@ -181,8 +181,8 @@ def _composed(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
             authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments,
-            inventory=HostInventory(settings.data.resolve(), settings.blueprints / "terraform", _hosts_file(settings)),
-            calendar=LiveCalendar(partial(read_maintenance, settings.policies)), quorums=policies.quorums, people=people, codes=codes,
+            inventory=_inventory(settings), calendar=LiveCalendar(partial(read_maintenance, settings.policies)),
+            quorums=policies.quorums, people=people, codes=codes, deputies=store.deputies,
             approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),
@@ -273,6 +273,10 @@ def _tools(
         secrets=secrets,
     )
     return all_tools(equipment, crew)
+
+
+def _inventory(settings: Settings) -> HostInventory:
+    return HostInventory(settings.data.resolve(), settings.blueprints / "terraform", _hosts_file(settings))
 
 
 def _hosts_file(settings: Settings) -> Path:

@@ -359,7 +359,7 @@ class CrewHouse:
                 authoriser=rules(self.policy_version), threat=threat, environments=environments,
                 inventory=FakeInventory(), calendar=Maintenance(), quorums=("control_plane",), people=self.people,
                 approvals=store.approvals, codes=TotpCodes(dict, store.codes, self.clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
-                redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
+                redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"), deputies=store.deputies,
             )
         )  # fmt: skip
         limits, heads = self._limits(), Heads(store.audit, None)

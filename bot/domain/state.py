@@ -188,6 +188,7 @@ class Mission:
     evidence: Mapping[int, Shown] = field(default_factory=dict[int, Shown])
     waivers: Mapping[int, Waiver] = field(default_factory=dict[int, Waiver])
     approvals_by: Mapping[UserId, int] = field(default_factory=dict[UserId, int])
+    approval_marks: tuple[str, ...] = ()  # approvals in another's place, in words for the report
     applied: tuple[str, ...] = ()
     created: int = 0
     changed: int = 0

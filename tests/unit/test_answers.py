@@ -8,6 +8,7 @@ import pytest
 from bot.answers import Answers, Silent
 from bot.domain.approvals import ApprovalRequest, Ran, Submitted
 from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.deputies import Deputy
 from bot.domain.ids import Thread
 from bot.domain.inbound import Commanded, Reply
 from bot.domain.ports import Scope, Watch
@@ -25,6 +26,9 @@ class Door:
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
         assert (scope.persona, words, watch.stopping()) == ("watchbill", "", 0)
         return Ran(ToolResult(call.id, call.tool, "ok", "", facts=FACTS[str(call.arguments["what"])]))
+
+    async def deputies(self) -> tuple[Deputy, ...]:
+        raise AssertionError
 
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
         raise AssertionError((request, result))
