@@ -11,6 +11,7 @@ from bot.cards import Titles
 from bot.details import details_of
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import ToolResult
+from bot.domain.deputies import Deputy
 from bot.domain.ids import MissionId, PersonaName
 from bot.domain.inbound import Commanded
 from bot.domain.ports import Clock, Door, Watch
@@ -32,7 +33,8 @@ ADDING = (
 )
 HELP = (
     "Commands: cluster-status, mission [number], mission verify [number], mission accept, mission waive, "
-    "mission freeze [reason], mission thaw, approvals, crew, cost [number], audit [number]. "
+    "mission freeze [reason], mission thaw, approvals, approvals delegate, approvals accept, approvals end, "
+    "approvals break-glass, crew, cost [number], audit [number]. "
     "As a mention: “@Watchbill mission 7”."
 )
 
@@ -40,6 +42,7 @@ HELP = (
 class Looks(Door, Protocol):
     """The gate, as answers need it: reads through the one door, and the cards of what waits."""
 
+    async def deputies(self) -> tuple[Deputy, ...]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
@@ -195,9 +198,10 @@ class Answers:
     async def _waiting(self, asked: Commanded) -> Private:
         """First what waits for this person, with buttons; then what waits for others."""
         user, now = asked.reply.user, self._clock.now()
+        deputies = "".join(f"\n{one.id} · {one.words}{_offered(one)}" for one in await self._door.deputies())
         waiting = [one for one in await self._approvals.pending() if one.expires_at > now]
         if not waiting:
-            return Private(user, "Nothing waits for approval.", title="Approvals")
+            return Private(user, f"Nothing waits for approval.{deputies}", title="Approvals")
         cards = {one.id: self._door.card(one) for one in waiting}
         mine = [
             one for one in waiting
@@ -206,12 +210,16 @@ class Answers:
         others = [one for one in waiting if one not in mine]
         head = ("request", "class", "what", "until", "votes")
         rows = (head, *(_request_row(request) for request in others)) if others else ()
-        text = f"{len(waiting)} waiting, {len(mine)} of them for you."
+        text = f"{len(waiting)} waiting, {len(mine)} of them for you.{deputies}"
         return Private(user, text, rows, title="Approvals", cards=tuple(cards[one.id] for one in mine))
 
     def _crew(self, asked: Commanded) -> Private:
         rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())
         return Private(asked.reply.user, "Who is here.", (("agent", "does", "model", "may use"), *rows), title="Crew")
+
+
+def _offered(one: Deputy) -> str:
+    return "" if one.live else " (waits for the second person)"
 
 
 def _missions(count: int) -> str:

@@ -188,8 +188,8 @@ def _composed(
             tools=tools,
             crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
             authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments,
-            inventory=HostInventory(settings.data.resolve(), settings.blueprints / "terraform", _hosts_file(settings)),
-            calendar=LiveCalendar(partial(read_maintenance, settings.policies)), quorums=policies.quorums, people=people, codes=codes,
+            inventory=_inventory(settings), calendar=LiveCalendar(partial(read_maintenance, settings.policies)),
+            quorums=policies.quorums, people=people, codes=codes, deputies=store.deputies,
             approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
             ledger=ExecutionLedger(settings.data.resolve() / "executions"),
@@ -288,6 +288,10 @@ def _tools(
 def site_file_of(settings: Settings) -> SiteFile:
     """The file that the setting names, which then has to be there, else site_vars.yaml of the policies, if there is one."""
     return SiteFile(settings.site_vars or settings.policies / "site_vars.yaml", needed=settings.site_vars is not None)
+
+
+def _inventory(settings: Settings) -> HostInventory:
+    return HostInventory(settings.data.resolve(), settings.blueprints / "terraform", _hosts_file(settings))
 
 
 def _hosts_file(settings: Settings) -> Path:

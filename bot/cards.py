@@ -76,6 +76,7 @@ def report(state: Mission, now: datetime, *, code: str, audit_head: str = "") ->
         evidence=tuple(text for text in evidence if text),
         not_covered=tuple(not_covered),
         code=code,
+        marks=state.approval_marks,
         audit_head=audit_head,
     )
     return Post(f"report:{state.id}", state.thread, WATCHBILL, body)

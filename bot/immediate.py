@@ -6,7 +6,6 @@ from typing import Protocol, assert_never
 from bot.answers import Answers
 from bot.cards import WATCHBILL
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, VoteAnswer
-from bot.domain.calls import ToolResult
 from bot.domain.ids import MissionId, RequestId, Thread, UserId
 from bot.domain.inbound import (
     Commanded,
@@ -22,7 +21,7 @@ from bot.domain.inbound import (
 )
 from bot.domain.people import Role
 from bot.domain.ports import People
-from bot.domain.posts import ApprovalCard, Modal, Notice, Post, Private
+from bot.domain.posts import Modal, Notice, Post, Private
 from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
 from bot.orders import OrderedGate, Orders
 from bot.rulings import USAGE, Words, read_words
@@ -38,7 +37,6 @@ class VotingGate(OrderedGate, Protocol):
     async def void_outdated(self) -> tuple[ApprovalRequest, ...]: ...
     async def outdated_grants(self) -> tuple[Thread, ...]: ...
     async def cancel_all(self, thread: Thread, why: str) -> tuple[ApprovalRequest, ...]: ...
-    def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
 
 
 class Desk:
@@ -56,7 +54,7 @@ class Desk:
         self._journal = journal
         self._approvals = approvals
         self._people = people
-        self._orders = Orders(gate, inbox, outbox, journal)
+        self._orders = Orders(gate, inbox, outbox, journal, approvals, people)
 
     async def serve(self, item: Immediate) -> None:
         looks = isinstance(item, Commanded) or (

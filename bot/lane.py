@@ -274,7 +274,7 @@ class LaneRules:
         wanted = "deny" if request.status == "denied" else "approve"
         by = tuple(vote.user for vote in request.votes if vote.ballot == wanted)
         returned = log.ToolReturned(state.turns, request.asked_by, request.effect.cls, result, request.id)
-        ended = log.ApprovalEnded(request.id, request.status, by, request.note, request.left_out)
+        ended = log.ApprovalEnded(request.id, request.status, by, request.note, request.left_out, request.marks)
         entries: tuple[log.Entry, ...] = (returned, *settlement.entries, ended)
         posts = [Post(f"request:{request.id}", state.thread, WATCHBILL, self._gate.card(request, result))]
         posts += alarms(result, state.thread)

@@ -301,7 +301,8 @@ def _approval_ended(state: Mission, logged: Logged, entry: log.ApprovalEnded) ->
             by = dict(state.approvals_by)
             for user in entry.by:
                 by[user] = by.get(user, 0) + 1
-            state = replace(state, approved=state.approved + 1, approvals_by=by)
+            marks = (*state.approval_marks, *(f"request {entry.request[:4]}: {mark}" for mark in entry.marks))
+            state = replace(state, approved=state.approved + 1, approvals_by=by, approval_marks=marks)
         case "denied":
             denial = Denial(asked.digest, entry.reason, entry.by)
             left_out = tuple(dict.fromkeys((*state.left_out, *entry.left_out)))

@@ -361,7 +361,7 @@ class CrewHouse:
                 authoriser=rules(self.policy_version), threat=threat, environments=environments,
                 inventory=FakeInventory(), calendar=Maintenance(), quorums=("control_plane",), people=self.people,
                 approvals=store.approvals, codes=TotpCodes(dict, store.codes, self.clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts, audit=store.audit, leases=store.leases,
-                redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"),
+                redactor=SecretRedactor(), clock=self.clock, ledger=ExecutionLedger(self.folder / "executions"), deputies=store.deputies,
             )
         )  # fmt: skip
         limits, closing = self._limits(), Closing(store.artifacts, self.clock, title, str, Heads(store.audit, None).now)

@@ -186,6 +186,14 @@ class MemoryApprovals:
         self.requests[request] = stored
         return stored
 
+    async def raise_quorum(self, request: RequestId, quorum: int) -> bool:
+        stored = self.requests[request]
+        if stored.status != "pending":
+            return False
+        raised = replace(stored.terms, quorum=max(quorum, stored.terms.quorum))
+        self.requests[request] = replace(stored, terms=raised)
+        return True
+
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:
         assert status in {"denied", "expired", "cancelled", "superseded"}, f"{status} is no end without a run"
         stored = self.requests[request]

@@ -37,7 +37,7 @@ from tests.fakes import (
     mission,
     scope,
 )
-from tests.grant_fakes import MemoryGrants, MemorySwitch, MemoryUsedCodes
+from tests.grant_fakes import MemoryDeputies, MemoryGrants, MemorySwitch, MemoryUsedCodes
 
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 REVISION = "9c1d22" + "0" * 58
@@ -82,6 +82,7 @@ class House:
         self.approvals = MemoryApprovals(self.clock, self.leases, self.token)
         self.switch = MemorySwitch()
         self.inventory = FakeInventory()
+        self.deputies = MemoryDeputies()
         self.grants = MemoryGrants(self.approvals, self.leases, self.switch)
         self.approvals.switch = self.switch
         self.secrets: dict[UserId, str] = {}
@@ -122,6 +123,7 @@ class House:
             redactor=self.redactor,
             clock=self.clock,
             ledger=ExecutionLedger(folder / "executed"),
+            deputies=self.deputies,
         )
         self.state = reviewed()
 

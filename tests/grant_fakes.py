@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.approvals import ApprovalRequest
+from bot.domain.deputies import Deputy
 from bot.domain.grants import FREEZES, Freeze, Grant, GrantStatus
 from bot.domain.ids import RequestId, Thread, UserId
 from tests.fakes import MemoryApprovals, MemoryLeases
@@ -78,6 +79,23 @@ class MemoryGrants:
         used = replace(request, status="approved", approved_at=now, votes=given.votes)
         self._approvals.requests[request.id] = used
         return used
+
+
+class MemoryDeputies:
+    def __init__(self) -> None:
+        self.stand: dict[str, Deputy] = {}
+
+    async def put(self, deputy: Deputy) -> bool:
+        return self.stand.setdefault(deputy.id, deputy) is deputy
+
+    async def change(self, was: Deputy, now: Deputy | None) -> bool:
+        if self.stand.get(was.id) != was:
+            return False
+        self.stand = {**self.stand, was.id: now} if now else {k: v for k, v in self.stand.items() if k != was.id}
+        return True
+
+    async def all(self) -> tuple[Deputy, ...]:
+        return tuple(self.stand.values())
 
 
 class MemoryUsedCodes:

@@ -295,7 +295,9 @@ class Player:
             asked = StopAsked(THREAD, user, self.reply(user), clear=step.press == "clear")
             await inbox.put_immediate(asked, once=f"stop {self.clicks}")
         if step.command is not None:
-            commanded = Commanded(step.command, step.text, self.reply(user), THREAD)
+            stand = await self.house.store.deputies.all()
+            words = step.text.replace("{deputy}", stand[0].id if stand else "none")
+            commanded = Commanded(step.command, words, self.reply(user), THREAD)
             await inbox.put_immediate(commanded, once=f"command {self.clicks}")
         if step.later is not None:
             await self.house.later(step.later)
@@ -444,6 +446,7 @@ def line_of(post: Post) -> str:
         case Report():
             by = ", ".join(f"{called(user)} {count}" for user, count in post.body.approvals)
             head = f" · head {post.body.audit_head}" if post.body.audit_head else ""
+            head += f" · marks {'; '.join(post.body.marks)}" if post.body.marks else ""
             return f"report: {post.body.outcome} · exists {', '.join(post.body.exists)} · approvals {by} · not covered {'; '.join(post.body.not_covered)}{head}"
         case Private(user, text, rows, _, cards):
             text += "".join(f" | {card.title} [approve]" for card in cards)

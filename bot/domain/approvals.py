@@ -62,6 +62,7 @@ class Vote:
     at: datetime
     grant: bool = False  # an approval of the same call again, for as long as the terms say
     left_out: tuple[str, ...] = ()  # a denial of just these: without them it may be asked anew
+    through: str = ""  # as whom, where not as an approver of people.yaml: a deputy, or by break-glass
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,11 @@ class ApprovalRequest:
         """What can be taken out of it: everything it changes, and every target."""
         changed = [item.name for item in self.effect.items if item.action not in {"read", "output"}]
         return tuple(dict.fromkeys((*changed, *(target.name for target in self.effect.targets))))
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Who approved it in another's place, in words for the card and the report."""
+        return tuple(vote.through for vote in self.votes if vote.ballot == "approve" and vote.through)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -183,6 +183,7 @@ class ApprovalEnded:
     by: tuple[UserId, ...]
     reason: str
     left_out: tuple[str, ...] = ()  # names that a denier took out: nothing of this mission may touch them
+    marks: tuple[str, ...] = ()  # who approved it in another's place, in words
     kind: Literal["approval_ended"] = "approval_ended"
 
 

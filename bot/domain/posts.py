@@ -142,6 +142,7 @@ class Report:
     evidence: tuple[str, ...]
     not_covered: tuple[str, ...]
     code: str
+    marks: tuple[str, ...] = ()  # approvals in another's place: deputies, break-glass
     audit_head: str = ""  # COUNT:HASH, or COUNT:HASH:SIGNATURE, of the audit record when the report was made
     kind: Literal["report"] = "report"
 

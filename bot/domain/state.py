@@ -208,6 +208,7 @@ class Mission:
     approvals_by: Mapping[UserId, int] = field(default_factory=dict[UserId, int])
     roots: Mapping[str, Root] = field(default_factory=dict[str, Root])
     applied: tuple[str, ...] = ()  # what exists in all of them
+    approval_marks: tuple[str, ...] = ()  # approvals in another's place, in words for the report
     created: int = 0
     changed: int = 0
     destroyed: int = 0

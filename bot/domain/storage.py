@@ -217,6 +217,10 @@ class Approvals(Protocol):
         """Count one vote of one person: a deny ends it, the quorum approves it, else it stays pending."""
         ...
 
+    async def raise_quorum(self, request: RequestId, quorum: int) -> bool:
+        """A pending one takes at least so many votes from now on. False where it is not pending any more."""
+        ...
+
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:
         """Pending or approved → denied, expired, cancelled, superseded. False if it was neither any more."""
         ...

@@ -96,6 +96,7 @@ def _facts(request: ApprovalRequest) -> tuple[str, ...]:
     if effect.cls in {CallClass.UNKNOWN, CallClass.SENSITIVE_READ, CallClass.DESTROY} and effect.reason:
         facts.insert(0, visible(effect.reason))
     facts += [visible(line) for line in (*request.blast, request.timing) if line]
+    facts += [f"Approved by {visible(mark)}" for mark in request.marks]
     if request.without:
         facts.append(f"Without {visible(', '.join(request.without))}, as people asked")
     if effect.undo:
@@ -107,6 +108,7 @@ def _outcome(request: ApprovalRequest, result: ToolResult | None) -> tuple[str, 
     """The first word is what became of it; the renderer adds who decided."""
     note = visible(request.note)
     under = f" · under grant {request.grant[:4]}" if request.grant else ""
+    under += "".join(f" · {visible(mark)}" for mark in request.marks)
     match request.status:
         case "pending":
             return "", ""

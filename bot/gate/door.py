@@ -1,14 +1,17 @@
 """The gate, whole: what the loop, the desk and the lane call."""
 
+from datetime import timedelta
+
 from bot.domain.approvals import ApprovalRequest, NotCounted, Settlement, Submitted, VoteAnswer
 from bot.domain.calls import ToolCall, ToolResult
+from bot.domain.deputies import Deputy
 from bot.domain.grants import Freeze, Grant
 from bot.domain.ids import RequestId, Thread, Token, UserId
 from bot.domain.inbound import VoteCast
 from bot.domain.ports import Scope, Watch
 from bot.domain.posts import ApprovalCard
 from bot.domain.state import Mission
-from bot.gate import endings, freezing, granting, settling, submission, voting
+from bot.gate import deputising, endings, freezing, granting, settling, submission, voting
 from bot.gate.card import render
 from bot.gate.parts import Parts
 from bot.standing import Standing
@@ -59,6 +62,27 @@ class Gate:
     async def thaw(self, user: UserId) -> tuple[Freeze | None, str]:
         """Lift the freeze; an admin's word."""
         return await freezing.thaw(self._parts, user)
+
+    async def deputies(self) -> tuple[Deputy, ...]:
+        """Delegations and break-glasses that are offered or stand; the cards made from now on know them."""
+        await deputising.standing(self._parts)
+        return tuple(self._parts.known_deputies)
+
+    async def delegate(self, user: UserId, to: UserId, lasts: timedelta, reason: str) -> tuple[Deputy | None, str]:
+        """Offer one's role to another; the text is for who asked, as in the next three."""
+        return await deputising.offer(self._parts, user, to, lasts, reason)
+
+    async def accept(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]:
+        """Take a role that was offered."""
+        return await deputising.accept(self._parts, user, deputy)
+
+    async def end_deputy(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]:
+        """End a delegation or a break-glass."""
+        return await deputising.end(self._parts, user, deputy)
+
+    async def break_glass(self, user: UserId, request: str, reason: str) -> tuple[Deputy | None, str]:
+        """The first or the second of two people where no approver answers."""
+        return await deputising.break_glass(self._parts, user, request, reason)
 
     async def standing(self, mission: Mission) -> tuple[Standing, ...]:
         """What the mission's log does not say yet of its grants and of a freeze. Ends the grants that are due."""

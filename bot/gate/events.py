@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from bot.domain.deputies import DeputyKind
+
 CALL_REFUSED = "call.refused"
 CALL_ALLOWED = "call.allowed"
 CALL_BROKE = "call.broke"
@@ -28,6 +30,12 @@ GRANT_REFUSED = "grant.refused_revocation"
 FREEZE_BEGUN = "freeze.begun"
 FREEZE_ENDED = "freeze.ended"
 FREEZE_REFUSED = "freeze.refused"
+DELEGATION_OFFERED = "delegation.offered"
+DELEGATION_BEGUN = "delegation.begun"
+BREAK_GLASS_ASKED = "break_glass.asked"
+BREAK_GLASS_BEGUN = "break_glass.begun"
+DEPUTY_ENDED: dict[DeputyKind, str] = {"delegation": "delegation.ended", "break_glass": "break_glass.ended"}
+DEPUTY_REFUSED = "deputy.refused"
 VOTE_CAST = "vote.cast"
 VOTE_COUNTED = "vote.counted"
 

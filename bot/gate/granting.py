@@ -9,7 +9,7 @@ from bot.domain.calls import CallClass, Prepared
 from bot.domain.grants import GRANTABLE, Grant, GrantStatus
 from bot.domain.ids import Digest, Json, RequestId, Thread, UserId
 from bot.domain.state import Mission
-from bot.gate import events
+from bot.gate import deputising, events
 from bot.gate.binding import scope_of_call
 from bot.gate.parts import Parts
 from bot.standing import Standing, news
@@ -131,12 +131,8 @@ async def _end(parts: Parts, grant: Grant, status: GrantStatus, note: str) -> Gr
 
 async def _stands(parts: Parts, grant: Grant, request: ApprovalRequest) -> bool:
     """Whether those who gave it could approve this request now, and are enough."""
-    able = 0
-    for user in grant.by:
-        human = await parts.people.human(user)
-        may = human.standing == "member" and bool({role.value for role in human.roles} & request.terms.approvers)
-        able += may and not (request.terms.exclude_requesters and user in request.requesters)
-    return able >= request.terms.quorum
+    able = [user for user in grant.by if (await deputising.seat(parts, request, user)).approves]
+    return len(able) >= request.terms.quorum
 
 
 def _facts(grant: Grant, **more: Json) -> dict[str, Json]:

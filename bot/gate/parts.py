@@ -1,10 +1,11 @@
 """What the gate is made of, and the few things every part of it does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import CallClass, Effect, Prepared, ToolCall
+from bot.domain.deputies import Deputies, Deputy
 from bot.domain.estate import Calendar, Inventory
 from bot.domain.ids import Json, PersonaName
 from bot.domain.ports import Clock, Codes, Environments, People, Redactor, Scope, Tool
@@ -42,8 +43,10 @@ class Parts:
     redactor: Redactor
     clock: Clock
     ledger: ExecutionLedger
+    deputies: Deputies
     start_within_s: float = 300.0
     shown: int = 6000  # characters of a result that the model sees at once
+    known_deputies: list[Deputy] = field(default_factory=list[Deputy])  # as last read: for cards, which decide nothing
 
     async def tell(self, kind: str, mission: str, who: str, **facts: Json) -> None:
         """Append one audit event. What cannot be audited does not happen: StoreUnavailableError goes up."""

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.domain.approvals import ApprovalRequest, Denied, NeedsApproval, Settlement
+from bot.domain.approvals import ApprovalRequest, Denied, NeedsApproval, Settlement, Terms
 from bot.domain.calls import CallClass
 from bot.domain.digest import NotCanonicalError
 from bot.domain.ids import RequestId, Token
 from bot.domain.ports import ArgumentError, Done, Scope, Tool, Watch
 from bot.domain.storage import StaleTokenError, StoreUnavailableError
-from bot.gate import events
+from bot.gate import deputising, events
 from bot.gate.binding import digest_of_call
 from bot.gate.boundary import Broke, attempt, kept, parse
 from bot.gate.card import card_digest, render
@@ -101,7 +101,7 @@ async def _check(parts: Parts, request: ApprovalRequest, scope: Scope) -> Checke
     decision = parts.authoriser.decide(parts.facts_of(prepared, environment, scope, blast))
     if isinstance(decision, Denied):
         return decision.reason
-    if isinstance(decision, NeedsApproval) and decision.terms != request.terms:
+    if isinstance(decision, NeedsApproval) and not _as_strict(request.terms, decision.terms):
         return f"it takes another approval now: {decision.reason}"
     if blast.lines != request.blast:
         return f"what it takes with it is another now: {'; '.join(blast.lines) or 'no vote of any group'}"
@@ -138,18 +138,22 @@ def _moved(parts: Parts, request: ApprovalRequest, scope: Scope, pins: Mapping[s
     return "" if digest == request.digest else "what would run is not what was approved"
 
 
+def _as_strict(given: Terms, needed: Terms) -> bool:
+    """What was given is what is needed; more votes than that are no less (break-glass takes two)."""
+    return given.quorum >= needed.quorum and replace(given, quorum=0) == replace(needed, quorum=0)
+
+
 async def _lost_votes(parts: Parts, request: ApprovalRequest) -> str:
     """Roles are read once more: an approver who lost theirs no longer counts."""
     terms, good, lost = request.terms, 0, ""
     for vote in request.votes:
         if vote.ballot != "approve":
             continue
-        human = await parts.people.human(vote.user)
-        able = human.standing == "member" and bool({role.value for role in human.roles} & terms.approvers)
-        if able and not (terms.exclude_requesters and vote.user in request.requesters):
+        here = await deputising.seat(parts, request, vote.user)
+        if here.approves:
             good += 1
         else:
-            lost = human.name
+            lost = here.human.name
     return (
         ""
         if good >= terms.quorum

@@ -6,9 +6,9 @@ from typing import assert_never
 from bot.domain.approvals import ApprovalRequest, Counted, NotCounted, Vote, VoteAnswer
 from bot.domain.ids import RequestId, Thread, UserId
 from bot.domain.inbound import Reply, VoteCast
-from bot.domain.people import Human
-from bot.gate import events, granting, narrowing
+from bot.gate import deputising, events, granting, narrowing
 from bot.gate.card import card_digest, render
+from bot.gate.deputising import Seat
 from bot.gate.endings import OUTDATED, void
 from bot.gate.freezing import frozen_for
 from bot.gate.parts import Parts, request_facts
@@ -45,8 +45,11 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
     facts = request_facts(request, ballot=cast.ballot, reason=reason, card=card_digest(render(request)))
     await parts.tell(events.VOTE_CAST, request.prepared.call.mission, reply.user, **facts)
     now = parts.clock.now()
-    again = cast.grant and cast.ballot == "approve" and bool(request.scope)
-    ballot = Vote(reply.user, cast.ballot, reason, now, again, left_out)
+    here = await deputising.seat(parts, request, reply.user)  # as whom it counts, and whether it still does
+    if not (here.approves if cast.ballot == "approve" else here.decides):
+        return await _refuse(parts, cast, await _outsider(parts, request, here, who_may(parts, request)))
+    again = cast.grant and cast.ballot == "approve" and bool(request.scope) and not here.broke_glass
+    ballot = Vote(reply.user, cast.ballot, reason, now, again, left_out, parts.redactor.text(here.through))
     counted = await parts.approvals.vote(request.id, ballot, now)
     if isinstance(counted, NotCounted):
         stored = await parts.approvals.get(cast.request)
@@ -60,6 +63,7 @@ async def vote(parts: Parts, cast: VoteCast) -> VoteAnswer:
         status=counted.status,
         left_out=list(left_out),
         votes=len(counted.votes),
+        through=here.through,
         card=card_digest(render(counted)),
     )
     await parts.tell(kind, request.prepared.call.mission, reply.user, **facts)
@@ -96,12 +100,13 @@ async def _check(
         return _ended(void_now or await parts.approvals.get(request.id) or request) or _unknown()
     if parts.clock.now() >= request.expires_at:
         return NotCounted("expired", _expired(request), request)
-    human = Human(user, "", frozenset(), "external") if foreign else await parts.people.human(user)
+    here = await deputising.seat(parts, request, user, foreign=foreign)
     able = who_may(parts, request)
-    if human.standing != "member" or not {role.value for role in human.roles} & request.terms.approvers:
-        return await _outsider(parts, request, human, able)
-    if ballot == "approve" and user not in able:
-        text = "You asked for this, so someone else has to approve it"
+    if not here.decides:
+        return await _outsider(parts, request, here, able)
+    if ballot == "approve" and here.barred:
+        asked = "You" if user in request.requesters else "The approver for whom you decide"
+        text = f"{asked} asked for this, so someone else has to approve it"
         return NotCounted("is_requester", text + await _names(parts, able), request, able)
     if ballot == "approve" and (frozen := await frozen_for(parts, request.effect.cls)):
         text = f"Not counted: {frozen}. The request waits; press again when an admin has lifted it."
@@ -111,14 +116,15 @@ async def _check(
 
 def who_may(parts: Parts, request: ApprovalRequest) -> tuple[UserId, ...]:
     """Who is listed now and could approve it."""
-    listed = {user: None for role in sorted(request.terms.approvers) for user in parts.people.with_role(role)}
-    barred = request.requesters if request.terms.exclude_requesters else frozenset[UserId]()
-    return tuple(user for user in listed if user not in barred)
+    return deputising.listed(parts, request)
 
 
-async def _outsider(parts: Parts, request: ApprovalRequest, human: Human, able: Sequence[UserId]) -> NotCounted:
+async def _outsider(parts: Parts, request: ApprovalRequest, here: Seat, able: Sequence[UserId]) -> NotCounted:
+    human = here.human
     roles = " or ".join(sorted(role.replace("_", " ") for role in request.terms.approvers))
     text = STANDINGS.get(human.standing, f"Deciding this takes the role {roles}, so this click changed nothing.")
+    if here.through:
+        text = f"You handed your role on ({here.through}), so this click changed nothing. /approvals has its end."
     if human.standing.startswith("unknown"):
         text = f"Nobody can decide now ({human.standing}). Nothing changed."
     return NotCounted("not_an_approver", f"{text} Who may decide" + await _names(parts, able), request, tuple(able))

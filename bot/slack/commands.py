@@ -21,7 +21,11 @@ COMMANDS = (
         "The latest missions, one of them, its evidence probed again; freeze or thaw all changes",
         "[number] | verify [number] | accept <finding> | waive <criterion> | freeze reason | thaw",
     ),
-    Command("approvals", "What waits for you, with its buttons, and for others"),
+    Command(
+        "approvals",
+        "What waits for you, with its buttons, and for others; who decides in another's place",
+        "[delegate @who for 4h reason | accept number | end number | break-glass request reason]",
+    ),
     Command("crew", "The agents, their models and limits"),
     Command("cost", "What missions have cost", "[number]"),
     Command("audit", "What the audit record says of a mission", "[number]"),

@@ -252,6 +252,7 @@ def _report(body: Report) -> list[Part]:
     lines += _listed("What exists now", body.exists)
     lines += _listed("Evidence", body.evidence)
     lines += _listed("Not covered", body.not_covered)
+    lines += _listed("Approved in another's place", body.marks)
     if body.code:
         lines.append(line(f"code: {body.code}"))
     if body.audit_head:

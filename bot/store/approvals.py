@@ -56,6 +56,9 @@ class RedisApprovals:
             return NotCounted(reason, _TEXTS[reason], stands)
         return stands
 
+    async def raise_quorum(self, request: RequestId, quorum: int) -> bool:
+        return bool(await self._link.run(lua.RAISE, request, quorum))
+
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:
         return bool(await self._link.run(lua.END, request, status, note))
 
@@ -85,13 +88,17 @@ class RedisApprovals:
     async def _all(self, ids: Sequence[str]) -> list[ApprovalRequest]:
         if not ids:
             return []
-        rows = cast("list[tuple[str, RequestStatus, str, str, list[str]]]", await self._link.run(lua.GET, *ids))
+        rows = cast("list[tuple[str, RequestStatus, str, str, list[str], str]]", await self._link.run(lua.GET, *ids))
         return [_request(*row) for row in rows]
 
 
-def _request(text: str, status: RequestStatus, note: str, approved: str, votes: Sequence[str]) -> ApprovalRequest:
+def _request(
+    text: str, status: RequestStatus, note: str, approved: str, votes: Sequence[str], quorum: str
+) -> ApprovalRequest:
+    asked = REQUEST.load(text)
     return replace(
-        REQUEST.load(text),
+        asked,
+        terms=replace(asked.terms, quorum=max(asked.terms.quorum, int(quorum))),
         status=status,
         note=note,
         votes=tuple(sorted((VOTE.load(vote) for vote in votes), key=lambda vote: vote.at)),

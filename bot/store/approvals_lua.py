@@ -53,6 +53,7 @@ for i = 1, #ARGV do
     row[3] = row[3] or ''
     row[4] = row[4] or ''
     row[5] = call('HVALS', p .. 'votes:' .. ARGV[i])
+    row[6] = call('HGET', k .. ARGV[i], 'quorum')
     out[#out + 1] = row
   end
 end
@@ -77,6 +78,15 @@ elseif call('HINCRBY', k, 'ayes', 1) >= tonumber(call('HGET', k, 'quorum')) then
   leave('approved', '')
 end
 return ''
+""",
+)
+
+RAISE = script(
+    _OPEN,
+    """
+if status ~= 'pending' then return 0 end
+call('HSET', k, 'quorum', text(math.max(tonumber(take()), tonumber(call('HGET', k, 'quorum')))))
+return 1
 """,
 )
 

@@ -9,6 +9,7 @@ from pydantic_core import PydanticSerializationError
 
 from bot.domain.approvals import ApprovalRequest, Vote
 from bot.domain.calls import ToolResult
+from bot.domain.deputies import Deputy
 from bot.domain.grants import Freeze, Grant
 from bot.domain.inbound import Immediate, Ordered, Said
 from bot.domain.log import Entry
@@ -63,6 +64,7 @@ REQUEST: Codec[ApprovalRequest] = Codec(ApprovalRequest)
 VOTE: Codec[Vote] = Codec(Vote)
 RESULT: Codec[ToolResult] = Codec(ToolResult)
 GRANT: Codec[Grant] = Codec(Grant)
+DEPUTY: Codec[Deputy] = Codec(Deputy)
 FREEZE: Codec[Freeze] = Codec(Freeze)
 MISSION: Codec[Mission] = Codec(Mission)
 AUDIT: Codec[AuditEvent] = Codec(AuditEvent)

@@ -9,6 +9,7 @@ Keys:
     now: stream of immediate items; once:<what> names that are used up; wake, out_wake: one token for one sleeper
     log:<mission> stream; mission:<mission> head, lane, thread; lanes: lane → mission; missions, running by number
     out: keys of waiting posts by order; post:<key>; ts:<channel>/<ts> → key
+    deputies: id → JSON of delegations and break-glasses that stand or are offered
     stops: lane → count; freeze: while it is there no change begins
     audit: stream; audit_head: its newest hash; head:<day>, head_last what was posted of it
 """

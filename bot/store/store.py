@@ -10,6 +10,7 @@ from bot.store.audit import RedisAudit
 from bot.store.budget import RedisBudget
 from bot.store.codes import RedisUsedCodes
 from bot.store.connection import Link, connect
+from bot.store.deputies import RedisDeputies
 from bot.store.errors import AlreadyRunningError
 from bot.store.folder import Folder
 from bot.store.grants import RedisGrants, RedisSwitch
@@ -33,6 +34,7 @@ class Store:
     grants: RedisGrants
     switch: RedisSwitch
     codes: RedisUsedCodes
+    deputies: RedisDeputies
     artifacts: RedisArtifacts
     audit: RedisAudit
     budget: RedisBudget
@@ -91,6 +93,7 @@ def over(link: Link, server: EmbeddedServer | None = None, reclaim_s: float = RE
         grants=RedisGrants(link),
         switch=RedisSwitch(link),
         codes=RedisUsedCodes(link),
+        deputies=RedisDeputies(link),
         artifacts=RedisArtifacts(link),
         audit=RedisAudit(link),
         budget=RedisBudget(link),

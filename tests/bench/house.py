@@ -125,7 +125,7 @@ def _house(store: Store, model: Model, folder: Path) -> House:
             environments=policies.environments, inventory=FakeInventory(), calendar=LiveCalendar(partial(read_maintenance, ROOT / "policies")), quorums=policies.quorums,
             people=people, approvals=store.approvals, codes=TotpCodes(dict, store.codes, clock), grants=store.grants, switch=store.switch, artifacts=store.artifacts,
             audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
-            ledger=ExecutionLedger(folder / "executions"),
+            ledger=ExecutionLedger(folder / "executions"), deputies=store.deputies,
         )
     )  # fmt: skip
     limits, usd = policies.limits, policies.limits.mission.usd

@@ -3,11 +3,13 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import CallClass
+from bot.domain.deputies import Deputy
 from bot.domain.grants import Freeze, Grant
 from bot.domain.ids import Digest, PersonaName, RequestId, Thread
 from bot.store.store import Store
@@ -128,3 +130,35 @@ async def test_rule_12_of_many_uses_of_one_code_one_counts(store: Store) -> None
     assert not await store.codes.take(BO, 99)
     assert await store.codes.take(BO, 101)
     assert await store.codes.take(ANA, 100)
+
+
+def deputy(number: int = 1, **changes: Any) -> Deputy:
+    begun = now()
+    made = Deputy(f"d{number}", "delegation", BO, "bo", ANA, "ana", "on holiday", begun, begun + timedelta(hours=4))
+    return replace(made, **changes)
+
+
+async def test_deputies_come_back_as_they_were_and_change_only_from_what_they_were(store: Store) -> None:
+    one, two = deputy(), deputy(2, opened_at=now() - timedelta(minutes=1), kind="break_glass", request=RequestId("r1"))
+    assert [await store.deputies.put(each) for each in (one, two, one)] == [True, True, False]
+    assert await store.deputies.all() == (two, one)
+    live = replace(one, live=True)
+    assert await store.deputies.change(one, live)
+    assert not await store.deputies.change(one, None), "it is not as it was any more"
+    assert not await store.deputies.change(deputy(3), None)
+    assert await store.deputies.all() == (two, live)
+    assert await store.deputies.change(live, None)
+    assert await store.deputies.all() == (two,)
+
+
+async def test_rule_12_a_quorum_is_raised_while_it_waits_and_never_lowered(store: Store) -> None:
+    asked = await store.approvals.create(request())
+    assert await store.approvals.raise_quorum(asked.id, 2)
+    assert await store.approvals.raise_quorum(asked.id, 1)
+    raised = await store.approvals.get(asked.id)
+    assert raised is not None and raised.terms == replace(asked.terms, quorum=2)
+    for user, status in ((BO, "pending"), (ANA, "approved")):
+        counted = await store.approvals.vote(asked.id, replace(vote(), user=user), now())
+        assert isinstance(counted, ApprovalRequest) and counted.status == status
+    assert not await store.approvals.raise_quorum(asked.id, 3)
+    assert not await store.approvals.raise_quorum(RequestId("none"), 2)

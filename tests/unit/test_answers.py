@@ -11,6 +11,7 @@ from bot.answers import Answers, Silent
 from bot.domain.approvals import ApprovalRequest, Ran, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.contract import Criterion, Evidence
+from bot.domain.deputies import Deputy
 from bot.domain.ids import CallId, MissionId, Thread
 from bot.domain.inbound import Commanded, Reply
 from bot.domain.ports import Scope, Watch
@@ -68,6 +69,9 @@ class Door:
             return Ran(ToolResult(call.id, call.tool, "failed", NOWHERE))
         facts = (PROXMOX if call.tool == "proxmox_read" else self.kubernetes or {})[str(call.arguments["what"])]
         return Ran(ToolResult(call.id, call.tool, "ok", "", facts=facts))
+
+    async def deputies(self) -> tuple[Deputy, ...]:
+        raise AssertionError
 
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard:
         raise AssertionError((request, result))

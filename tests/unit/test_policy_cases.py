@@ -132,10 +132,10 @@ def test_a_failed_case_and_no_case_at_all_are_failures(tmp_path: Path) -> None:
     assert failed.stdout.startswith("FAIL  a.yaml: the case: decision should be allow, is needs-approval")
 
 
-def test_the_examples_of_the_readme_are_valid_and_do_what_they_say(tmp_path: Path) -> None:
+def test_the_examples_of_the_documents_are_valid_and_do_what_they_say(tmp_path: Path) -> None:
     copy = tmp_path / "policies"
     shutil.copytree(POLICIES, copy)
-    examples = re.findall(r"```cedar\n(.*?)```", (POLICIES / "README.md").read_text(), re.DOTALL)
+    examples = re.findall(r"```cedar\n(.*?)```", "".join(map(Path.read_text, sorted(POLICIES.glob("*.md")))), re.DOTALL)
     assert len(examples) >= 4
     (copy / "examples.cedar").write_text("\n".join(examples))
     decides, environments = read_authoriser(copy)
