@@ -5,7 +5,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless test check bench clean format
+.PHONY: help setup demo demo-headless drill test check bench clean format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo-headless: setup ## the same mission played by itself; prints the thread, th
 
 test: setup ## every test, slow ones too
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+drill: setup ## the lab's model misbehaves, the crew finishes or asks within bounds; ARGS='--watch NAME' for one on the page
+	@$(PY) -m bot drill $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(PY) -m ruff format --check -q .
