@@ -12,6 +12,8 @@ LIMIT_S = 300.0
 LOOK_S = 0.3
 SETTLE_S = 15.0
 QUIET_S = 2.5
+# What the program says of a crew that needed help; a healthy mission has none of it.
+NOTICES = re.compile(r"was told|was not posted|takes over with the attempts|By rule: |The mission is parked: say how")
 ENDED = re.compile(r"Mission \d+ is (done|partial|stopped)")
 
 
@@ -97,6 +99,7 @@ def count(lab: Lab, messages: list[dict[str, Any]], outcome: str, seconds: float
         "double_creates": proxmox["double_creates"],
         "turns": model.get("turns", 0),
         "overlapping_turns": model["overlapping_turns"],
+        "interventions": sum(name_of(lab, m) == "Watchbill" and bool(NOTICES.search(text_of(m))) for m in messages),
         "thoughts_posted": slack["thoughts_posted"],
         "secrets_seen": slack["secrets_seen"] + model["secrets_seen"] + proxmox["secrets_seen"],
         "model_calls": model["calls"],
