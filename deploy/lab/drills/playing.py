@@ -60,9 +60,10 @@ class Measured:
 class Stage:
     """The lab that all drills share. Missions open one after the other, so that each is given its own scenario."""
 
-    def __init__(self, lab: Lab, ended: threading.Event) -> None:
+    def __init__(self, lab: Lab, ended: threading.Event, *, stop: bool = True) -> None:
         self.lab = lab
         self.ended = ended
+        self.stop = stop  # what still waits at a drill's end; somebody who watches may want to press its buttons
         self.people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
         self._opening = threading.Lock()
         self._estate = threading.Lock()
@@ -84,7 +85,7 @@ class Stage:
         play = Play(self, drill, channel, ts, mission)
         play.until_rest(began + LIMIT_S)
         measured = play.measure(time.monotonic() - began)
-        if measured.rest not in {"done", "partial", "stopped"}:
+        if self.stop and measured.rest not in {"done", "partial", "stopped"}:
             self.lab.call("slack", "/lab/post", play.words("ana", "STOP"))
         return measured
 
