@@ -5,7 +5,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless test test-cluster check bench clean format
+.PHONY: help setup demo demo-headless drill test test-cluster check bench mutation clean format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: setup ## every test, slow ones too
 
 test-cluster: setup ## a cluster on real machines, from bare Debian to the loss of one (root, and the bundle: minutes)
 	@$(PY) -m pytest -q -s -p no:randomly -m cluster tests/cluster $(ARGS)
+
+drill: setup ## the lab's model misbehaves, the crew finishes or asks within bounds; ARGS='--watch NAME' for one on the page
+	@$(PY) -m bot drill $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(PY) -m ruff format --check -q .

@@ -234,10 +234,13 @@ def _composed(
         slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s,
         clean=discreet_body(redactor),
     )  # fmt: skip
-    team, channel = slack.identities.team, settings.audit_channel
-    daily = DailyHeads(heads, store.journal, store.outbox, clock, team=team, channel=channel)
     rounds = Rounds(verifier, store.journal, store.locks, clock, settings.verify_every_h)
-    return Program(store, slack, Engine(parts), gateway, daily, rounds)
+    return Program(store, slack, Engine(parts), gateway, _daily(settings, store, slack, heads, clock), rounds)
+
+
+def _daily(settings: Settings, store: Store, slack: Connection, heads: Heads, clock: SystemClock) -> DailyHeads:
+    team, channel = slack.identities.team, settings.audit_channel
+    return DailyHeads(heads, store.journal, store.outbox, clock, team=team, channel=channel)
 
 
 def _heads(settings: Settings, store: Store, redactor: SecretRedactor) -> Heads:

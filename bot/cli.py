@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-ELSEWHERE = {"demo": "deploy.lab", "drill": "deploy.lab.drills"}
+ELSEWHERE = {"demo": "deploy.lab", "drill": "deploy.lab.drills", "eval": "deploy.lab.evaluate"}
 EXIT_UNUSABLE = 2  # settings, policies or personas do not fit: the operator has to act
 
 
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "drill", help="the lab's model misbehaves; the crew finishes or asks within bounds", add_help=False
     )
+    commands.add_parser("eval", help="missions in the lab, n times for each model, as a table", add_help=False)
     return parser
 
 

@@ -14,11 +14,26 @@ SETTLE_S = 15.0
 QUIET_S = 2.5
 FORM_S = 10.0
 TYPE = re.compile(r"Type ([^\n\"]+?) to approve")
+# What the program says of a crew that needed help; a healthy mission has none of it.
+NOTICES = re.compile(r"was told|was not posted|takes over with the attempts|By rule: |The mission is parked: say how")
 ENDED = re.compile(r"Mission \d+ is (done|partial|stopped)")
 
 
 def play(lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_S) -> int:
-    """Post the request as ana, approve every card as bo, answer questions with their default; 0 only if `done`."""
+    """One mission, played, its thread and the lab's count printed; 0 only if `done`."""
+    messages, outcome, seconds = played(lab, request, ended, limit_s)
+    for message in messages:
+        print(f"{name_of(lab, message)}: {text_of(message)}\n")
+    print(json.dumps(count(lab, messages, outcome, seconds)), flush=True)
+    return 0 if outcome == "done" else 1
+
+
+def played(
+    lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_S
+) -> tuple[list[dict[str, Any]], str, float]:
+    """Post the request as ana, approve every card as bo, answer questions with their default: the thread at the end, how
+    the mission ended ("" if it did not), and the seconds that it took.
+    """
     started = time.monotonic()
     people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
     channel = lab.slack["channel"]
@@ -31,12 +46,8 @@ def play(lab: Lab, request: str, ended: threading.Event, limit_s: float = LIMIT_
         for message in messages:
             press(lab, message, people, pressed)
         outcome = next((m.group(1) for m in map(ENDED.search, map(text_of, messages)) if m), "")
-    messages = settled(lab, channel, ts)
-    for message in messages:
-        print(f"{name_of(lab, message)}: {text_of(message)}\n")
-    result = count(lab, messages, outcome, time.monotonic() - started)
-    print(json.dumps(result), flush=True)
-    return 0 if outcome == "done" else 1
+    seconds = time.monotonic() - started
+    return settled(lab, channel, ts), outcome, seconds
 
 
 def thread(lab: Lab, channel: str, ts: str) -> list[dict[str, Any]]:
@@ -115,6 +126,7 @@ def count(lab: Lab, messages: list[dict[str, Any]], outcome: str, seconds: float
         "double_creates": proxmox["double_creates"],
         "turns": model.get("turns", 0),
         "overlapping_turns": model["overlapping_turns"],
+        "interventions": sum(name_of(lab, m) == "Watchbill" and bool(NOTICES.search(text_of(m))) for m in messages),
         "thoughts_posted": slack["thoughts_posted"],
         "secrets_seen": slack["secrets_seen"] + model["secrets_seen"] + proxmox["secrets_seen"],
         "model_calls": model["calls"],

@@ -39,6 +39,7 @@ def test_rule_8_one_message_becomes_machines_with_evidence(provider: str) -> Non
     assert result["approvals"] == {"asked": 1, "approved": 1, "denied": 0}
     assert result["thoughts_posted"] == result["overlapping_turns"] == result["secrets_seen"] == 0
     assert result["double_creates"] == 0
+    assert result["interventions"] == 0, "a healthy mission is left alone"
     assert result["model_calls"] > 5
     assert result["prompt_tokens"] > 0
     assert result["cost_usd"] > 0
@@ -77,3 +78,4 @@ def test_rule_8_what_cannot_be_probed_ends_partial_not_done() -> None:
     assert (code, result["outcome"]) == (1, "partial"), text[-4000:]
     assert not all(criterion["passed"] for criterion in result["criteria"])
     assert any(criterion["passed"] for criterion in result["criteria"])
+    assert result["interventions"] == 0, "a healthy mission is left alone"

@@ -78,7 +78,7 @@ def _run(lab: Lab, drills: Sequence[Drill], given: argparse.Namespace, ended: th
     lab.start_program(tied=True)
     if given.watch:
         print(f"\n  Open {lab.url}: each drill plays in a channel of its own.\n", flush=True)
-    stage, began = Stage(lab, ended), time.monotonic()
+    stage, began = Stage(lab, ended, stop=not given.watch), time.monotonic()
     order = sorted(drills, key=lambda drill: not drill.terraform)  # the long ones first
     with ThreadPoolExecutor(given.at_once) as pool:
         measured = list(pool.map(lambda drill: stage.play(drill, files[drill.name]), order))

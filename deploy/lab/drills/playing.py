@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.lab.drills.drill import FLAGS, Drill, Rest
-from deploy.lab.headless import name_of, text_of, thread
+from deploy.lab.headless import NOTICES, name_of, text_of, thread
 from deploy.lab.stack import Lab
 
 LOOK_S = 0.4
-QUIET_S = 2.4  # nothing new for so long, and the card at rest: the drill is over
+QUIET_S = 2.4  # nothing new for so long, and the card as the drill wants it: it is over
+SURE_S = 12.0  # and so long where the card says something else: edits wait for Slack's pace
 LIMIT_S = 240.0
 CARD = re.compile(r"^Mission (\d+) · asked by")
 STATE = re.compile(r"^(?P<state>[^\n]*) · spent \$(?P<usd>[\d.]+) of", re.MULTILINE)
@@ -25,7 +26,6 @@ RESTS: Sequence[tuple[str, Rest]] = (
     ("Waiting for approval", "approval"),
     ("Waiting for a word", "waiting"),
 )
-NOTICES = re.compile(r"was told|was not posted|takes over with the attempts|By rule: |The mission is parked: say how")
 JSON_SHOWN = re.compile(r"\{\s*\\?\"\w+\\?\"\s*:|\[\s*\{|\\n")
 MOST_LINES, MOST_CHARACTERS = 14, 2_000  # of what an agent says; the program's cards have their own limits
 
@@ -60,9 +60,10 @@ class Measured:
 class Stage:
     """The lab that all drills share. Missions open one after the other, so that each is given its own scenario."""
 
-    def __init__(self, lab: Lab, ended: threading.Event) -> None:
+    def __init__(self, lab: Lab, ended: threading.Event, *, stop: bool = True) -> None:
         self.lab = lab
         self.ended = ended
+        self.stop = stop  # what still waits at a drill's end; somebody who watches may want to press its buttons
         self.people = {name: facts["id"] for name, facts in lab.slack["people"].items()}
         self._opening = threading.Lock()
         self._estate = threading.Lock()
@@ -84,7 +85,7 @@ class Stage:
         play = Play(self, drill, channel, ts, mission)
         play.until_rest(began + LIMIT_S)
         measured = play.measure(time.monotonic() - began)
-        if measured.rest not in {"done", "partial", "stopped"}:
+        if self.stop and measured.rest not in {"done", "partial", "stopped"}:
             self.lab.call("slack", "/lab/post", play.words("ana", "STOP"))
         return measured
 
@@ -123,8 +124,11 @@ class Play:
             now = (self.seen.messages, self.seen.count, self.seen.state)
             if acted or now != before or self.seen.count.get("in_flight"):
                 before, since = now, time.monotonic()
-            elif rest_of(self.seen.state) and time.monotonic() - since >= QUIET_S:
-                return
+            else:
+                rest = rest_of(self.seen.state)
+                quiet = QUIET_S if rest == self._drill.ends else SURE_S
+                if rest and time.monotonic() - since >= quiet:
+                    return
             time.sleep(LOOK_S)
 
     def _look(self) -> None:
