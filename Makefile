@@ -5,7 +5,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless drill test test-cluster check bench mutation clean format
+.PHONY: help setup demo demo-headless drill test test-cluster check bench clean format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
