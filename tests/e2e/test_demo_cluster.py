@@ -13,7 +13,8 @@ import yaml
 from deploy.lab.__main__ import main
 from deploy.lab.bundle.cache import hash_file
 from deploy.lab.stack import LabError, Options, running
-from tests.cluster_house import bundle_is_whole
+from tests.ansible_house import needs_ansible
+from tests.cluster_house import bundle_is_whole, cluster
 from tests.e2e.test_demo_hosts import FOLDER, living_in, namespaces_of
 from tests.hosts_house import ROOT, real_machines, until
 from tests.traces_house import footprint, links
@@ -131,6 +132,20 @@ def start_template(url: str, ca: str, token: str) -> None:
             return requests.get(look, headers=headers, verify=ca, timeout=60).json()["data"]["status"] == "stopped"
 
         until(ended, f"the end of {path}", 60)
+
+
+@needs_bundle
+@needs_ansible
+def test_playbook_of_the_program_fetches_from_the_mirror_that_the_sites_variables_name(tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", ["cp1"]) as house:
+        (house.folder / "site_vars.yaml").write_text(yaml.safe_dump(house.mirror["site_variables"]))
+        done = house.run(sys.executable, "-m", "tests.lan_playbook", str(house.folder), limit_s=600)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one["status"] for one in results] == ["ok", "ok"], done.stdout + done.stderr
+        assert "cp1: ok 2 changed 1" in results[0]["text"]
+        assert "cp1: ok 2 changed 0" in results[1]["text"]  # a second run changes nothing
+        version = house.mirror["site_variables"]["kubernetes_version"]
+        assert f"v{version}" in house.ssh("cp1", "kubectl version --client").stdout
 
 
 def test_without_root_it_says_what_it_needs_and_starts_nothing(
