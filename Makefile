@@ -5,7 +5,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless test check bench clean format
+.PHONY: help setup demo demo-headless test test-cluster check bench clean format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ demo-headless: setup ## the same mission played by itself; prints the thread, th
 
 test: setup ## every test, slow ones too
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-cluster: setup ## bring what a cluster is made of (root; built where it cannot be downloaded), then its tests
+	@$(PY) -m deploy.lab.bundle --want kubernetes --cache .cache/lab
+	@$(PY) -m pytest -q -m cluster $(ARGS)
 
 check: setup ## format, lint, types, layers
 	@$(PY) -m ruff format --check -q .
