@@ -22,8 +22,9 @@ demo-headless: setup ## the same mission played by itself; prints the thread, th
 test: setup ## every test, slow ones too
 	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
-test-cluster: setup ## a cluster on real machines, from bare Debian to the loss of one (root, and the bundle: minutes)
-	@$(PY) -m pytest -q -s -p no:randomly -m cluster tests/cluster $(ARGS)
+test-cluster: setup ## bring what a cluster is made of (root; built where it cannot be downloaded), then its tests: minutes
+	@$(PY) -m deploy.lab.bundle --want kubernetes --cache .cache/lab
+	@$(PY) -m pytest -q -s -p no:randomly -m cluster $(ARGS)
 
 drill: setup ## the lab's model misbehaves, the crew finishes or asks within bounds; ARGS='--watch NAME' for one on the page
 	@$(PY) -m bot drill $(ARGS)

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
 import yaml
 
 from deploy.lab.bundle.items import find_kubernetes
 from deploy.lab.hosts.namespaces import connect
-from tests.hosts_house import CACHE, KEY, ROOT, HostsLab, hosts_lab, start_server, until
+from tests.hosts_house import CACHE, KEY, ROOT, HostsLab, hosts_lab, real_machines, start_server, until
 
 ANSIBLE = ROOT / ".cache" / "ansible" / "bin"
 BLUEPRINTS = ROOT / "deploy" / "blueprints" / "ansible"
@@ -107,6 +108,16 @@ class Cluster:
 
 def bundle_is_whole() -> bool:
     return "image/lab.local/hello:1" in find_kubernetes(CACHE).read_notes()
+
+
+# Marks of what needs more than machines: `make test-cluster` brings it.
+needs_bundle = [
+    *real_machines,
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        not bundle_is_whole(), reason="the bundle is not here: python -m deploy.lab.bundle --want kubernetes"
+    ),
+]
 
 
 @contextlib.contextmanager

@@ -10,18 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.lab.__main__ import main
 from deploy.lab.bundle.cache import hash_file
-from deploy.lab.stack import LabError, Options, running
-from tests.cluster_house import bundle_is_whole
+from deploy.lab.stack import Options, running
+from tests.ansible_house import needs_ansible
+from tests.cluster_house import cluster, needs_bundle
 from tests.e2e.test_demo_hosts import FOLDER, living_in, namespaces_of
-from tests.hosts_house import ROOT, real_machines, until
+from tests.hosts_house import ROOT, until
 from tests.traces_house import footprint, links
 
-pytestmark = [pytest.mark.e2e, *real_machines]
-needs_bundle = pytest.mark.skipif(
-    not bundle_is_whole(), reason="the bundle is not here: python -m deploy.lab.bundle --want kubernetes"
-)
+pytestmark = [pytest.mark.e2e, *needs_bundle]
 
 
 def enter(keeper: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +26,6 @@ def enter(keeper: int, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(into, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
-@needs_bundle
 def test_the_programs_of_a_cluster_are_on_the_lan_and_the_program_knows_where() -> None:
     lines: list[str] = []
     with running(Options(reach="cluster", scenario="whole-cluster"), lines.append) as lab:
@@ -67,7 +63,6 @@ def test_the_programs_of_a_cluster_are_on_the_lan_and_the_program_knows_where() 
         } == set()
 
 
-@needs_bundle
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_of_it_stays_whichever_way_it_ends(how: signal.Signals) -> None:
     before = links()
@@ -105,7 +100,6 @@ def test_nothing_of_it_stays_whichever_way_it_ends(how: signal.Signals) -> None:
         assert not folder.exists()
 
 
-@needs_bundle
 def test_machines_leave_nothing_either(tmp_path: Path) -> None:
     with running(Options(reach="cluster", scenario="whole-cluster", keep=tmp_path), lambda _: None) as lab:
         assert lab.keeper
@@ -133,11 +127,14 @@ def start_template(url: str, ca: str, token: str) -> None:
         until(ended, f"the end of {path}", 60)
 
 
-def test_without_root_it_says_what_it_needs_and_starts_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(LabError, match="sudo make demo LAB=cluster"), running(Options(reach="cluster"), lambda _: None):
-        raise AssertionError("it started")
-    assert main(["--reach", "cluster", "--headless"]) == 1
-    assert "Not root" in capsys.readouterr().err
+@needs_ansible
+def test_playbook_of_the_program_fetches_from_the_mirror_that_the_sites_variables_name(tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", ["cp1"]) as house:
+        (house.folder / "site_vars.yaml").write_text(yaml.safe_dump(house.mirror["site_variables"]))
+        done = house.run(sys.executable, "-m", "tests.lan_playbook", str(house.folder), limit_s=600)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [one["status"] for one in results] == ["ok", "ok"], done.stdout + done.stderr
+        assert "cp1: ok 2 changed 1" in results[0]["text"]
+        assert "cp1: ok 2 changed 0" in results[1]["text"]  # a second run changes nothing
+        version = house.mirror["site_variables"]["kubernetes_version"]
+        assert f"v{version}" in house.ssh("cp1", "kubectl version --client").stdout
