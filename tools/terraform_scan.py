@@ -263,7 +263,7 @@ def _check_provider(sources: Sources, path: str, block: Block) -> Iterator[Found
 
 def _check_module(sources: Sources, path: str, block: Block) -> Iterator[Found]:
     source = block.attribute("source")
-    known = sorted({"/".join(p.split("/")[:2]) for p in sources.vetted})
+    known = sorted({"/".join(p.split("/")[:2]) for p in sources.vetted if p.count("/") == 2 and p.endswith(".tf")})
     offer = ", ".join(f"./{k}" for k in known) or "none here"
     line = source.line if source else block.line
     if source is None or source.literal is None:
@@ -275,12 +275,11 @@ def _check_module(sources: Sources, path: str, block: Block) -> Iterator[Found]:
             "wrong", path, line, f"module source {source.literal!r}: modules come from blueprints only: {offer}"
         )
         return
-    want = {p: h for p, h in sources.vetted.items() if p.startswith(f"{place}/")}
-    have = {p: sha256(c).hexdigest() for p, c in sources.files.items() if p.startswith(f"{place}/")}
-    for changed in sorted(p for p in {*want, *have} if want.get(p) != have.get(p)):
-        yield Found(
-            "wrong", changed, 0, "differs from the vetted blueprint; restore it and set the module's inputs instead"
-        )
+    below = tuple(f"{one}/" for one in known)  # all of them: one blueprint may build on another
+    want = {p: h for p, h in sources.vetted.items() if p.startswith(below)}
+    have = {p: sha256(c).hexdigest() for p, c in sources.files.items() if p.startswith(below)}
+    text = "differs from the vetted blueprint; restore it and set the module's inputs instead"
+    yield from (Found("wrong", p, 0, text) for p in sorted({*want, *have}) if want.get(p) != have.get(p))
 
 
 def _check_call(sources: Sources, path: str, call: Call) -> Iterator[Found]:

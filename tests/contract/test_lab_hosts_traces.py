@@ -1,83 +1,21 @@
 """Nothing of the real machines is left on this computer, whichever way their lab ended; and only what was theirs goes."""
 
-import json
 import os
 import signal
 import socket
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy.lab.hosts.cgroups import PREFIX, find_own_hierarchies
-from tests.hosts_house import CACHE, HostsLab, holds, hosts_lab, real_machines, said, start_lab, until
+from tests.hosts_house import HostsLab, hosts_lab, real_machines, said, start_lab, until
+from tests.traces_house import RUNS, Footprint, footprint, links
 
 pytestmark = real_machines
-RUNS = CACHE / "hosts" / "runs"
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """Where a running lab is to be found: its folder, its networks and process namespaces, its run's name."""
-
-    folder: Path
-    namespaces: frozenset[Path]
-    run: str
-
-    def left(self) -> list[str]:
-        found = [f"mark {path}" for path in [RUNS / f"{self.run}.run"] if path.exists()]
-        found += [
-            f"loop device on {path.read_text().strip()}" for path in _loops() if str(self.folder) in path.read_text()
-        ]
-        found += [f"cgroup {group}" for group in groups(self.run)]
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                found += self._of_process(entry)
-        return found
-
-    def _of_process(self, entry: Path) -> list[str]:
-        try:
-            own = {(entry / "ns" / kind).readlink() for kind in ("net", "pid")}
-            mounts = [line for line in (entry / "mountinfo").read_text().splitlines() if str(self.folder) in line]
-            name = (entry / "comm").read_text().strip()
-        except OSError:
-            return []
-        return [f"process {entry.name} {name}"] * bool(own & self.namespaces) + [f"mount {line}" for line in mounts]
-
-
-def _loops() -> list[Path]:
-    return list(Path("/sys/block").glob("loop*/loop/backing_file"))
-
-
-def groups(run: str) -> list[Path]:
-    places = [place.folder / f"{PREFIX}{run}" for place in find_own_hierarchies()]
-    return [place for place in places if place.exists()]
-
-
-def links() -> set[str]:
-    """Names of this computer's own network cards and bridges."""
-    shown = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout
-    return {str(link["ifname"]) for link in json.loads(shown)}
-
-
-def footprint(lab: HostsLab, folder: Path) -> Footprint:
-    """Of a lab in which something runs; fails if there is nothing to be seen, for then nothing could be missed."""
-    held = [path.stem for path in RUNS.glob("*.run") if holds(lab.process.pid, path)]
-    assert len(held) == 1
-    own = {Path(f"/proc/{lab.keeper}/ns/{kind}").readlink() for kind in ("net", "pid")}
-    for entry in Path("/proc").iterdir():
-        if (
-            entry.name.isdigit()
-            and (entry / "cgroup").exists()
-            and f"{PREFIX}{held[0]}" in (entry / "cgroup").read_text()
-        ):
-            own |= {(entry / "ns" / kind).readlink() for kind in ("net", "pid")}
-    own -= {Path(f"/proc/self/ns/{kind}").readlink() for kind in ("net", "pid")}
-    found = Footprint(folder, frozenset(own), held[0])
-    kinds = {line.split()[0] for line in found.left()}
-    assert kinds == {"mark", "loop", "cgroup", "process", "mount"}, kinds
-    return found
+def seen_of(lab: HostsLab, folder: Path) -> Footprint:
+    return footprint(lab.process.pid, lab.keeper, folder)
 
 
 def busy_lab(lab: HostsLab) -> None:
@@ -94,7 +32,7 @@ def test_asked_to_end_it_leaves_nothing_at_once(tmp_path: Path) -> None:
     lab = start_lab(tmp_path)
     busy_lab(lab)
     assert links() == before  # while it runs, too
-    seen = footprint(lab, tmp_path)
+    seen = seen_of(lab, tmp_path)
     lab.process.send_signal(signal.SIGINT)
     assert lab.process.wait(30) == 0
     assert seen.left() == []
@@ -113,8 +51,8 @@ def test_killed_it_takes_all_that_runs_along_and_the_next_start_clears_the_rest(
         killed.fault("disk_full", vmid=101, full=False)
         with killed.ssh(101, "192.168.178.21") as client:
             said(client, "echo kept > kept && sync")
-        seen = footprint(killed, tmp_path / "killed")
-        theirs = footprint(neighbour, tmp_path / "neighbour")
+        seen = seen_of(killed, tmp_path / "killed")
+        theirs = seen_of(neighbour, tmp_path / "neighbour")
         killed.process.kill()
         killed.process.wait()
         still = {"mark", "cgroup"}  # files of the kernel and of the cache, which no process's end removes

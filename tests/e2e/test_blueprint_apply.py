@@ -1,165 +1,35 @@
 """The blueprint proxmox-vms with real Terraform and the real provider against the lab's Proxmox API."""
 
-import contextlib
-import dataclasses
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
-from deploy.lab.bundle.cache import UnobtainableError
-from deploy.lab.bundle.items import Bundle, obtain
+from deploy.lab.bundle.items import Bundle
+from tests.blueprint_house import Workspace, obtain_bundle, open_workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
-ROOT = Path(__file__).parents[2]
-BLUEPRINT = ROOT / "deploy/blueprints/terraform/proxmox-vms"
 THREE = {
     "cp1": {"node": "pve1", "ipv4": "192.168.178.21", "vm_id": 121},
     "cp2": {"node": "pve2", "ipv4": "192.168.178.22", "vm_id": 122},
     "cp3": {"node": "pve1", "ipv4": "192.168.178.23", "cores": 4, "memory_mb": 8192, "disk_gb": 40, "tags": ["etcd"]},
 }
-SETTINGS: dict[str, Any] = {
-    "template_id": 9000,
-    "template_node": "pve1",
-    "datastore": "ceph",
-    "gateway": "192.168.178.1",
-    "ssh_public_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJzb5NGzXZQ2b0ioUYCEDH0zzpm3wB0Ba/FdbkZFv5rU ana"],
-    "vms": THREE,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Lab:
-    url: str
-    ca: str
-    audit_token: str
-    write_token: str
-    agent_token: str
-    pid: int
-
-    def lab(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        method = "GET" if body is None else "POST"
-        answer = requests.request(method, f"{self.url}/lab/{path}", json=body, verify=self.ca, timeout=5)
-        assert answer.ok, answer.text
-        return answer.json()
-
-    def api(self, path: str) -> Any:
-        headers = {"Authorization": f"PVEAPIToken={self.write_token}"}
-        answer = requests.get(f"{self.url}/api2/json{path}", headers=headers, verify=self.ca, timeout=5)
-        assert answer.ok, answer.reason
-        return answer.json()["data"]
-
-    def names(self) -> dict[str, str]:
-        rows = self.api("/cluster/resources?type=vm")
-        return {row["name"]: row["node"] for row in rows if not row["template"]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Workspace:
-    """A folder with the blueprint beside its caller, and Terraform run in it with nothing of our environment."""
-
-    folder: Path
-    bundle: Bundle
-    lab: Lab
-
-    def write(self, **settings: Any) -> None:
-        call = {"module": {"vms": {"source": "./proxmox-vms"} | SETTINGS | settings}}
-        outputs = {"output": {name: {"value": f"${{module.vms.{name}}}"} for name in ("vm_ids", "nodes")}}
-        (self.folder / "main.tf.json").write_text(json.dumps(call | outputs))
-
-    def start(self, *arguments: str, token: str = "", trust: bool = True) -> subprocess.Popen[str]:
-        assert self.bundle.terraform is not None
-        assert self.bundle.provider is not None
-        environment = {
-            "TF_CLI_CONFIG_FILE": str(self.bundle.provider.terraformrc),
-            "TMPDIR": str(self.folder.parent / "tmp"),
-            "PROXMOX_VE_ENDPOINT": self.lab.url,
-            "PROXMOX_VE_API_TOKEN": token or self.lab.audit_token,
-        } | ({"SSL_CERT_FILE": self.lab.ca} if trust else {})
-        command = [str(self.bundle.terraform.path), f"-chdir={self.folder}", *arguments]
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, expect: int = 0, **options: Any) -> str:
-        process = self.start(*arguments, **options)
-        text, _ = process.communicate(timeout=120)
-        assert process.returncode == expect, text
-        return text
-
-    def init(self) -> None:
-        self.run("init", "-input=false", "-no-color")
-
-    def plan(self, **options: Any) -> dict[str, int]:
-        """Plan with the audit token and count what it would do."""
-        self.run("plan", "-input=false", "-no-color", "-out=saved.plan", **options)
-        shown = json.loads(self.run("show", "-json", "saved.plan"))
-        counts = {"create": 0, "update": 0, "delete": 0}
-        for change in shown["resource_changes"]:
-            for action in change["change"]["actions"]:
-                if action in counts:
-                    counts[action] += 1
-        return counts
-
-    def apply(self, **options: Any) -> list[dict[str, Any]]:
-        text = self.run("apply", "-input=false", "-json", "saved.plan", token=self.lab.write_token, **options)
-        return [json.loads(line) for line in text.splitlines()]
-
-    def managed(self) -> set[str]:
-        listed = self.run("state", "list").splitlines()
-        return {line.partition('["')[2].rstrip('"]') for line in listed}
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    try:
-        return obtain(["terraform", "provider"], ROOT / ".cache/lab")
-    except UnobtainableError as missing:
-        pytest.skip(f"needs real binaries: {missing}")
-
-
-@contextlib.contextmanager
-def run_lab(folder: Path) -> Generator[Lab]:
-    ready = folder / "ready.json"
-    command = [sys.executable, "-m", "deploy.lab.proxmox", "--data", str(folder / "data"), "--ready-file", str(ready)]
-    process = subprocess.Popen([*command, "--pace", "0"], stdout=subprocess.DEVNULL, cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 20
-        while not ready.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield Lab(**json.loads(ready.read_text()))
-    finally:
-        process.terminate()
-        assert process.wait(timeout=10) == 0
+    return obtain_bundle()
 
 
 @pytest.fixture
 def workspace(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    # The provider's socket lies in TMPDIR and its whole path must stay below 108 characters.
     base = tmp_path_factory.mktemp("tf")
-    (base / "tmp").mkdir()
-    shutil.copytree(BLUEPRINT, base / "ws/proxmox-vms")
-    with run_lab(base) as lab:
-        made = Workspace(base / "ws", bundle, lab)
-        made.write()
-        made.init()
+    with open_workspace(base, bundle, "proxmox-vms", {"vms": THREE}, ("vm_ids", "nodes")) as made:
         yield made
 
 
@@ -170,10 +40,10 @@ def test_three_machines_on_two_nodes_from_plan_to_destroy(workspace: Workspace) 
     lines = workspace.apply()
     assert [line["changes"] for line in lines if line["type"] == "change_summary"][-1]["add"] == 3
     assert lab.names() == {"cp1": "pve1", "cp2": "pve2", "cp3": "pve1"}
-    outputs = json.loads(workspace.run("output", "-json"))
-    ids = outputs["vm_ids"]["value"]
+    outputs = workspace.read_outputs()
+    ids = outputs["vm_ids"]
     assert (ids["cp1"], ids["cp2"]) == (121, 122)
-    assert outputs["nodes"]["value"] == lab.names()
+    assert outputs["nodes"] == lab.names()
     for name, wanted in THREE.items():
         machine = f"/nodes/{wanted['node']}/qemu/{ids[name]}"
         assert lab.api(f"{machine}/status/current")["status"] == "running"
@@ -293,8 +163,5 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 def test_wrong_variables_are_explained(workspace: Workspace) -> None:
     for settings, says in WRONG:
-        workspace.write(**settings)
-        text = workspace.run("plan", "-input=false", "-json", expect=1)
-        diagnostics = [json.loads(line) for line in text.splitlines()]
-        details = [line["diagnostic"]["detail"] for line in diagnostics if line["type"] == "diagnostic"]
+        details = workspace.complaints(**settings)
         assert any(says in detail for detail in details), f"{settings}: {details}"

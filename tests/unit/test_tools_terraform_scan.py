@@ -230,6 +230,30 @@ def test_rule_16_a_changed_blueprint_is_refused() -> None:
     assert "extra.tf: differs" in "\n".join(scan(Sources(files, "", ALLOW, VETTED)).level("wrong"))
 
 
+def test_rule_16_what_a_blueprint_builds_on_is_looked_at_as_well_and_only_modules_are_offered() -> None:
+    cluster = b'module "vms" {\n  source = "../proxmox-vms"\n}\n'
+    others = {
+        "blueprints/login.pub": b"k",
+        "blueprints/cluster.yml": b"y",
+        "blueprints/roles/base/tasks/main.yml": b"t",
+    }
+    files = {
+        "main.tf": b'module "m" {\n  source = "./blueprints/proxmox-cluster"\n}\n',
+        "blueprints/proxmox-cluster/main.tf": cluster,
+        "blueprints/proxmox-vms/main.tf": BLUEPRINT,
+    } | others
+    vetted = {path: hashlib.sha256(content).hexdigest() for path, content in files.items() if path != "main.tf"}
+    assert scan(Sources(files, "", ALLOW, vetted)).found == ()
+    files["main.tf"] = b'module "m" {\n  source = "./blueprints/roles"\n}\n'
+    offered = "\n".join(scan(Sources(files, "", ALLOW, vetted)).level("wrong"))
+    assert "modules come from blueprints only: ./blueprints/proxmox-cluster, ./blueprints/proxmox-vms" in offered
+    assert "login.pub" not in offered
+    files["main.tf"] = b'module "m" {\n  source = "./blueprints/proxmox-cluster"\n}\n'
+    files["blueprints/proxmox-vms/main.tf"] = b"# emptied\n"
+    text = "\n".join(scan(Sources(files, "", ALLOW, vetted)).level("wrong"))
+    assert "blueprints/proxmox-vms/main.tf: differs from the vetted blueprint" in text
+
+
 @pytest.mark.parametrize(
     "main",
     [

@@ -9,6 +9,7 @@ resource "proxmox_virtual_environment_vm" "this" {
   description = "Made by Terraform from the blueprint proxmox-vms. Changes by hand are undone at the next apply."
   tags        = sort(distinct(concat(var.tags, each.value.tags)))
   on_boot     = true
+  protection  = each.value.protection
 
   clone {
     vm_id        = var.template_id

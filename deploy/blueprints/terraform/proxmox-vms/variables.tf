@@ -2,13 +2,14 @@ variable "vms" {
   description = "The machines to create, by name. The name is also the host name."
   nullable    = false
   type = map(object({
-    node      = string
-    ipv4      = string
-    vm_id     = optional(number)
-    cores     = optional(number, 2)
-    memory_mb = optional(number, 4096)
-    disk_gb   = optional(number, 30)
-    tags      = optional(list(string), [])
+    node       = string
+    ipv4       = string
+    vm_id      = optional(number)
+    cores      = optional(number, 2)
+    memory_mb  = optional(number, 4096)
+    disk_gb    = optional(number, 30)
+    tags       = optional(list(string), [])
+    protection = optional(bool, false)
   }))
 
   validation {
