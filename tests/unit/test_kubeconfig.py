@@ -31,7 +31,7 @@ def test_the_current_context_is_what_is_taken() -> None:
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     made = whole()
-    place = made
+    place: Any = made
     *above, last = path.split(".")
     for part in above:
         place = place[int(part) if part.isdigit() else part]
