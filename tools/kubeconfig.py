@@ -171,9 +171,12 @@ class Kubeconfigs:
     def folder(self, estate: str) -> Path:
         return self.estates.named(estate).root / "kubernetes"
 
-    def pem(self, estate: str, access: Access) -> Path:
-        """A file with certificate and key, as TLS libraries want it."""
-        folder, name = self._folder(estate), f"{access.mark}.pem"
+    def pem(self, estate: str, purpose: Purpose, access: Access) -> Path:
+        """A file with certificate and key, as TLS libraries want it; the one of an earlier access goes."""
+        folder, name = self._folder(estate), f"{purpose}-{access.mark}.pem"
+        for old in folder.root.glob(f"{purpose}-*.pem"):
+            if old.name != name:
+                folder.delete(old.name)
         if not (folder.root / name).exists():
             folder.write(name, f"{access.certificate}\n{access.key}\n".encode(), mode=0o600)
         return folder.root / name

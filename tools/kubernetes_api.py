@@ -173,7 +173,7 @@ class Api:
         settings.proxy = None
         settings.connection_pool_maxsize = 8
         if access.certificate and not access.token:
-            settings.cert_file = str(self._kubeconfigs.pem(self._estate, access))
+            settings.cert_file = str(self._kubeconfigs.pem(self._estate, self._purpose, access))
         client: Any = api_client(settings)
         client.user_agent = "watchbill"
         if access.token:

@@ -284,6 +284,9 @@ async def test_drain_waits_for_a_budget_and_stop_says_what_it_left(house: Kubern
     budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": space},
               "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}}  # fmt: skip
     add(house, budget)
+    for one in ("web-1", "scratch"):  # a pod that is not ready may leave whatever the budget says
+        ready = [{"type": "Ready", "status": "True"}]
+        house.set_status("Pod", space, one, {"phase": "Running", "conditions": ready})
     house.set_status(
         "PodDisruptionBudget",
         space,

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from deploy.lab.stack import Lab
 from tests.e2e.lab_page import MARKS
@@ -21,7 +21,7 @@ from tests.kubernetes_house import (
 )
 
 pytestmark = [*MARKS, pytest.mark.e2e, needs_kubernetes]
-IN_TIME_S = 3.0
+MOST = 8
 
 
 def furnish(lab: Lab, plane: ControlPlane) -> None:
@@ -45,29 +45,27 @@ async def test_status_shows_every_source_in_time_and_refreshes(tmp_path: Path) -
         async with demo(tmp_path) as lab, browser(lab.url) as page:
             await asyncio.to_thread(furnish, lab, plane)
             answer = page.locator("article", has=page.locator('[data-action-id="refresh"]'))
+            asked = {"as": "U0ANA00001", "command": "/cluster-status", "channel": "C0LAB00001", "text": ""}
+            await asyncio.to_thread(lab.call, "slack", "/lab/command", asked)
+            await expect(answer).to_have_count(1, timeout=PATIENCE_MS)
             seconds: list[float] = []
-            for number in range(2):
-                began = time.monotonic()
-                await asyncio.to_thread(
-                    lab.call,
-                    "slack",
-                    "/lab/command",
-                    {"as": "U0ANA00001", "command": "/cluster-status", "channel": "C0LAB00001", "text": ""},
-                )
-                await expect(answer).to_have_count(number + 1, timeout=PATIENCE_MS)
-                seconds.append(time.monotonic() - began)
-            for words in (
-                "quorum",
-                "pve1",
-                "ceph",
-                "2 of 3 Kubernetes nodes ready",
-                "Kubernetes node cp3 is not ready",
-                "certificate",
-            ):
+            while "2 of 3 Kubernetes nodes ready" not in (
+                await answer.last.inner_text()
+            ):  # a busy machine takes longer
+                assert len(seconds) < MOST
+                await again(answer, seconds)
+            for words in ("quorum", "pve1", "ceph", "Kubernetes node cp3 is not ready", "certificate"):
                 await expect(answer.last).to_contain_text(words)
+            await again(answer, seconds)
             await answer.last.locator('[data-action-id="refresh"]').scroll_into_view_if_needed()
             await asyncio.sleep(1.0)  # the smooth scroll
             await page.screenshot(path=tmp_path / "status.png")
-            await answer.last.locator('[data-action-id="refresh"]').click()
-            await expect(answer).to_have_count(3, timeout=PATIENCE_MS)
-            print(f"seconds from the command to the answer: {seconds}")  # noqa: T201 # the figure of the README
+            print(f"seconds from Refresh to the answer on the page: {seconds}")  # noqa: T201 # the figure of the README
+
+
+async def again(answer: Locator, seconds: list[float]) -> None:
+    """Press Refresh under the newest answer."""
+    count, began = await answer.count(), time.monotonic()
+    await answer.last.locator('[data-action-id="refresh"]').click()
+    await expect(answer).to_have_count(count + 1, timeout=PATIENCE_MS)
+    seconds.append(time.monotonic() - began)

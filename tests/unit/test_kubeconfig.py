@@ -31,7 +31,7 @@ def test_the_current_context_is_what_is_taken() -> None:
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     made = whole()
-    place = made
+    place: Any = made
     *above, last = path.split(".")
     for part in above:
         place = place[int(part) if part.isdigit() else part]
@@ -90,7 +90,9 @@ def test_rule_22_secret_parts_are_learned_before_anything_is_given_out(tmp_path:
     path.chmod(0o600)
     access = configs.held("home", "view")
     assert {key, packed(key), key.splitlines()[1]} <= learned
-    pem = configs.pem("home", access)
+    (folder / "view-0000.pem").touch()
+    pem = configs.pem("home", "view", access)
+    assert [one.name for one in folder.glob("*.pem")] == [pem.name]
     assert pem.stat().st_mode & 0o777 == 0o600 and folder.stat().st_mode & 0o777 == 0o700
     assert configs.renewed("home", "view", access) is None  # the operator's is the operator's
 

@@ -120,7 +120,7 @@ def test_readiness_names_the_checks_that_failed() -> None:
 
 
 def test_why_a_pod_waits() -> None:
-    pending = {
+    pending: dict[str, Any] = {
         "metadata": {"name": "a"},
         "spec": {"containers": [{}]},
         "status": {

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -319,5 +319,5 @@ def test_a_status_has_its_table_and_then_a_refresh_button() -> None:
         render(Private(BO, "1 nodes.", rows, "Estate home", refresh="cluster-status")).messages[0].blocks
     )
     assert table["type"] == "table"
-    (button,) = buttons["elements"]
+    button = cast("list[dict[str, Any]]", buttons["elements"])[0]
     assert (button["action_id"], button["value"], button["text"]["text"]) == ("refresh", "cluster-status", "Refresh")
