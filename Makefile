@@ -5,10 +5,14 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless test check bench clean format
+.PHONY: help setup demo demo-headless test check bench clean format mutation
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+mutation: setup ## mutants of bot/gate and bot/policy against their quick tests, in a copy; a sample, ARGS="--sample 0" for all
+	@sh deploy/mutation.sh
+	@$(PY) -m tests.mutation $(ARGS)
 
 setup: ## bring uv, the Python environment, Terraform and the scanner, into this folder only
 	@sh deploy/setup.sh

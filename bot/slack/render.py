@@ -76,7 +76,7 @@ def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
 
 def render_home(home: Home) -> Block:
     """A view for views.publish: what waits, with the card's own buttons, then everything else as lines."""
-    parts: list[Part] = [Lines(((bold("Watchbill"),),))]
+    parts: list[Part] = [Lines(((bold("What waits for you"),),))]
     parts += [Lines((line(bold(cut(home.note, 1_000))),))] if home.note else []
     parts += [Lines(_texts(cut(home.text, 2_000)))] if home.text else []
     for card in home.cards:
