@@ -5,10 +5,14 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB ?= api
 
-.PHONY: help setup demo demo-headless drill test test-cluster check bench clean format
+.PHONY: help setup demo demo-headless drill test test-cluster check bench mutation clean format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+mutation: setup ## mutants of bot/gate and bot/policy against their quick tests, in a copy; a sample, ARGS="--sample 0" for all
+	@sh deploy/mutation.sh
+	@$(PY) -m tests.mutation $(ARGS)
 
 setup: ## bring uv, the Python environment, Terraform and the scanner, into this folder only
 	@sh deploy/setup.sh
@@ -19,8 +23,8 @@ demo: setup ## the lab on this machine: open the page it prints, write the missi
 demo-headless: setup ## the same mission played by itself; prints the thread, then one line of JSON
 	@$(PY) -m bot demo --headless --reach $(LAB) $(ARGS)
 
-test: setup ## every test, slow ones too
-	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+test: setup ## every test, slow ones too; `make test-cluster` has the others
+	@$(PY) -m pytest -q -n $(WORKERS) --dist loadgroup -m "not cluster" $(ARGS)
 
 test-cluster: setup ## bring what a cluster is made of (root; built where it cannot be downloaded), then its tests: minutes
 	@$(PY) -m deploy.lab.bundle --want kubernetes --cache .cache/lab

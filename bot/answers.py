@@ -12,10 +12,10 @@ from bot.details import details_of
 from bot.domain.approvals import ApprovalRequest
 from bot.domain.calls import ToolResult
 from bot.domain.deputies import Deputy
-from bot.domain.ids import MissionId, PersonaName
-from bot.domain.inbound import Commanded
+from bot.domain.ids import MissionId, PersonaName, UserId
+from bot.domain.inbound import Commanded, Reply
 from bot.domain.ports import Clock, Door, Watch
-from bot.domain.posts import ApprovalCard, Private
+from bot.domain.posts import ApprovalCard, Home, Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
 from bot.mission import fold, mark_of
@@ -212,6 +212,16 @@ class Answers:
         rows = (head, *(_request_row(request) for request in others)) if others else ()
         text = f"{len(waiting)} waiting, {len(mine)} of them for you.{deputies}"
         return Private(user, text, rows, title="Approvals", cards=tuple(cards[one.id] for one in mine))
+
+    async def home(self, user: UserId, note: str) -> Home:
+        """What waits for this person, as /approvals has it, and the latest missions."""
+        told = await self._waiting(Commanded("approvals", "", Reply("", "", "", user)))
+        waits = [f"Waits for others: {' · '.join(row)}" for row in told.rows[1:]]
+        rows = [_mission_row(state, self._titles) for state in await self._latest()]
+        missions = [
+            f"Mission {number}: {state}, criteria {met}, {usd}. {said}" for number, state, met, usd, said in rows
+        ]
+        return Home(user, note, told.text, told.cards, (*waits, *missions))
 
     def _crew(self, asked: Commanded) -> Private:
         rows = tuple((p.title, p.role, p.model, f"{len(p.tools)} tools") for p in self._personas.values())

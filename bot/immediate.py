@@ -11,6 +11,7 @@ from bot.domain.inbound import (
     Commanded,
     Continue,
     GrantRevoked,
+    HomeOpened,
     Immediate,
     ModalAsked,
     Reply,
@@ -21,7 +22,7 @@ from bot.domain.inbound import (
 )
 from bot.domain.people import Role
 from bot.domain.ports import People
-from bot.domain.posts import Modal, Notice, Post, Private
+from bot.domain.posts import Home, Modal, Notice, Post, Private
 from bot.domain.storage import Approvals, Inbox, Journal, Leases, Outbox, Sent
 from bot.orders import OrderedGate, Orders
 from bot.rulings import USAGE, Words, read_words
@@ -57,7 +58,7 @@ class Desk:
         self._orders = Orders(gate, inbox, outbox, journal, approvals, people)
 
     async def serve(self, item: Immediate) -> None:
-        looks = isinstance(item, Commanded) or (
+        looks = isinstance(item, Commanded | HomeOpened) or (
             isinstance(item, ModalAsked) and item.what in {"details", "answer", "amend"}
         )
         if looks and not (await self._people.human(item.reply.user)).may(*Role):
@@ -76,6 +77,8 @@ class Desk:
                 await self._answer(item.reply, await self._orders.obey(item) or await self._answers.answer(item))
             case GrantRevoked():
                 await self._answer(item.reply, await self._orders.revoke(item))
+            case HomeOpened():
+                await self._home(item.reply, "")
             case _:
                 assert_never(item)
 
@@ -101,7 +104,14 @@ class Desk:
         for thread in await self._gate.outdated_grants():
             await self._inbox.put(thread.lane, Continue(thread.lane, "its grants are of other policies"))
 
+    async def _home(self, reply: Reply, note: str) -> None:
+        home = await self._answers.home(reply.user, note)
+        await self._outbox.put(Post(f"home:{reply.user}", _place(reply), WATCHBILL, home))
+
     async def _answer(self, reply: Reply, answer: Private) -> None:
+        if reply.home:
+            await self._home(reply, answer.text)
+            return
         key = f"answer:{reply.trigger or reply.message_ts}"
         await self._outbox.put(Post(key, _place(reply), WATCHBILL, answer))
 
@@ -109,6 +119,10 @@ class Desk:
         """Votes have the gate's own answer; everything else that is not STOP takes a role."""
         key = f"refused:{reply.trigger or reply.message_ts}:{reply.user}"
         text = "You are not listed for this crew. STOP works for everyone. An admin adds people in people.yaml."
+        if reply.home:
+            home = Home(reply.user, text, "", (), ())
+            await self._outbox.put(Post(f"home:{reply.user}", _place(reply), WATCHBILL, home))
+            return
         await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, text)))
 
     async def _vote(self, cast: VoteCast) -> None:
@@ -148,7 +162,10 @@ class Desk:
     async def _refuse(self, reply: Reply, answer: NotCounted) -> None:
         """No click is ever ignored; a card that shows an older state is brought up to date as well."""
         key = f"refused:{reply.trigger or reply.message_ts}:{reply.user}"
-        await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, answer.text)))
+        if reply.home:
+            await self._home(reply, answer.text)
+        else:
+            await self._outbox.put(Post(key, _place(reply), WATCHBILL, Private(reply.user, answer.text)))
         if answer.request is not None and answer.why in {"already_decided", "expired", "superseded", "cancelled"}:
             request = answer.request
             result = await self._approvals.result(request.id)

@@ -19,6 +19,7 @@ class Reply:
     message_ts: str = ""  # the message that carried the button
     ephemeral: bool = False  # that message is for this person only: no post of the outbox
     foreign: bool = False  # pressed by somebody of a connected workspace, as Slack's payload says
+    home: bool = False  # pressed in the App Home, which is no channel: the answer stands at its top
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,14 @@ class Commanded:
 
 
 @dataclass(frozen=True, slots=True)
+class HomeOpened:
+    """Somebody looks at Watchbill's App Home."""
+
+    reply: Reply
+    kind: Literal["home_opened"] = "home_opened"
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A request left `pending`: the lane has to execute it, or tell the agent."""
 
@@ -158,7 +167,7 @@ class Continue:
 
 
 # At once, in any worker, without the lane's lease; at least once, so their effects are idempotent.
-Immediate = VoteCast | ModalAsked | StopAsked | Commanded | GrantRevoked
+Immediate = VoteCast | ModalAsked | StopAsked | Commanded | GrantRevoked | HomeOpened
 # In order, by the one holder of the lane's lease.
 Ordered = Said | AnswerGiven | ExtendAsked | Ruled | Settled | DeadlineReached | Continue | StopAsked
 Inbound = Immediate | Said | AnswerGiven | ExtendAsked | Settled | DeadlineReached | Continue

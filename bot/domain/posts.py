@@ -161,6 +161,18 @@ class Private:
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """The App Home of one person, published whole each time. `note` answers what they pressed there."""
+
+    to: UserId
+    note: str
+    text: str
+    cards: "tuple[ApprovalCard, ...]"
+    lines: tuple[str, ...]  # what waits for others, deputies, missions
+    kind: Literal["home"] = "home"
+
+
+@dataclass(frozen=True, slots=True)
 class Modal:
     """A form for one person, opened with the trigger of their click. `action` comes back with the submission."""
 
@@ -186,7 +198,7 @@ class File:
     kind: Literal["file"] = "file"
 
 
-Body = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private | Modal | File
+Body = MissionCard | Speech | Progress | QuestionCard | ApprovalCard | Notice | Report | Private | Home | Modal | File
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bot.domain.ids import Json, Thread, UserId
-from bot.domain.posts import Body, File, Modal, Post, Private
+from bot.domain.posts import Body, File, Home, Modal, Post, Private
 from bot.domain.storage import Artifacts, Outbox, OutboxItem
 from bot.slack import refusals
 from bot.slack.identities import Identities, Voice
@@ -14,7 +14,7 @@ from bot.slack.lookup import find_file, find_posts, metadata_of
 from bot.slack.mentions import unescape
 from bot.slack.pace import Pace
 from bot.slack.parse import OWNER
-from bot.slack.render import render, render_file_note, render_modal
+from bot.slack.render import render, render_file_note, render_home, render_modal
 from bot.slack.spans import Block, bold, cut, line, visible
 from bot.slack.web import RefusedError, UnreachableError, WebApi, dicts, share_ts
 
@@ -66,6 +66,10 @@ class Delivery:
                 return await self._open(post, body)
             case Private():
                 return await self._whisper(post, body)
+            case Home():
+                view = render_home(body)
+                await self._identities.voice(OWNER).api.call("views.publish", user_id=body.to, view=view)
+                return Delivered("")
             case File():
                 return await self._upload(post, body, look=look)
             case _:

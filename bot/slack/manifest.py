@@ -29,7 +29,7 @@ def manifest(name: str, prefix: str = "") -> Mapping[str, Json]:
     owner = name == OWNER
     features: dict[str, Json] = {"bot_user": {"display_name": title, "always_online": True}}
     if owner:
-        features["app_home"] = {"home_tab_enabled": False, "messages_tab_enabled": False}
+        features["app_home"] = {"home_tab_enabled": True, "messages_tab_enabled": False}
         features["slash_commands"] = [
             {
                 "command": slash(one, prefix),
@@ -44,7 +44,7 @@ def manifest(name: str, prefix: str = "") -> Mapping[str, Json]:
         "features": features,
         "oauth_config": {"scopes": {"bot": sorted({*SPEAKING, *(OWNING if owner else ())})}},
         "settings": {
-            "event_subscriptions": {"bot_events": list(EVENTS)},
+            "event_subscriptions": {"bot_events": sorted((*EVENTS, *(("app_home_opened",) if owner else ())))},
             "interactivity": {"is_enabled": owner},
             "org_deploy_enabled": False,
             "socket_mode_enabled": True,

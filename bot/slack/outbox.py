@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.domain.ports import Clock
-from bot.domain.posts import Modal, Private
+from bot.domain.posts import Home, Modal, Private
 from bot.domain.storage import Outbox, OutboxItem, StoreUnavailableError
 from bot.log import logger
 from bot.slack import refusals
@@ -273,6 +273,8 @@ def _by_lane(items: Sequence[OutboxItem]) -> dict[str, list[OutboxItem]]:
         match item.post.body:
             case Modal():
                 lane = f"modal/{item.post.key}"
+            case Home(to=to):
+                lane = f"home/{to}"
             case Private(to=to):
                 lane = f"private/{item.post.thread.channel}/{to}"
             case _:
@@ -287,6 +289,8 @@ def _budgets(item: OutboxItem) -> list[tuple[str, str]]:
     match post.body:
         case Modal():
             return [("views.open", post.identity)]
+        case Home():
+            return [("views.publish", post.identity)]
         case Private():
             return [("chat.postEphemeral", post.identity)]
         case _ if item.sent is not None:

@@ -21,6 +21,7 @@ RATES: Mapping[str, Rate] = {
     "chat.update": Rate(0.8, 8),
     "chat.postEphemeral": Rate(1.5, 10),
     "views.open": Rate(1.6, 30),
+    "views.publish": Rate(1.6, 20),
     "edit": Rate(0.7, 1),  # of one message: nobody reads faster
 }
 ANY = Rate(0.8, 8)

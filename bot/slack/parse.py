@@ -13,6 +13,7 @@ from bot.domain.inbound import (
     Commanded,
     ExtendAsked,
     GrantRevoked,
+    HomeOpened,
     Immediate,
     ModalAsked,
     Ordered,
@@ -27,6 +28,7 @@ from bot.slack.commands import by_slash, by_words
 from bot.slack.mentions import Crew, Heard, hear
 
 OWNER = "watchbill"  # the one identity whose app has buttons, commands and modals
+IN_HOME = frozenset({"approve", "approve_grant", "approve_typed", "deny", "narrow", "request_details"})
 HUMAN_SUBTYPES = (None, "file_share", "thread_broadcast", "me_message")
 REFRESHED = frozenset({"cluster-status"})  # commands whose answers have a Refresh button
 _ANSWER = re.compile(r"answer:([0-9]{1,2})")
@@ -106,6 +108,8 @@ def _event(outer: wire.EventCallback, known: Known, app: str) -> Parsed:
     if known.team not in teams:
         return Dropped("other_team")
     kind = wire.Kind.model_validate(outer.event)
+    if kind.type == "app_home_opened":
+        return _home(wire.HomeOpened.model_validate(outer.event), known, app)
     if kind.type not in ("message", "app_mention"):
         return Dropped("not_ours")
     if kind.subtype == "message_changed":
@@ -117,6 +121,14 @@ def _event(outer: wire.EventCallback, known: Known, app: str) -> Parsed:
     posted = wire.Posted.model_validate(outer.event)
     # An edit that adds a mention comes as app_mention too, with the time of the edit.
     return _message(posted, posted.channel, known, edited=posted.edited is not None)
+
+
+def _home(opened: wire.HomeOpened, known: Known, app: str) -> Parsed:
+    """Each look is new: what stands there may be old by now."""
+    if app != OWNER or opened.tab != "home":
+        return Dropped("not_ours")
+    reply = Reply(known.team, "", "", UserId(opened.user), message_ts=opened.event_ts, home=True)
+    return Urgent(HomeOpened(reply), f"home/{opened.user}/{opened.event_ts}")
 
 
 def _edit(changed: wire.Changed, known: Known) -> Parsed:
@@ -175,9 +187,20 @@ def _click(press: wire.BlockActions, known: Known, app: str) -> Parsed:
     action = press.actions[0]
     channel = press.channel.id if press.channel else press.container.channel_id
     ts = press.message.ts if press.message else press.container.message_ts
+    foreign = press.team is None or press.team.id != known.team
+    if press.container.type == "view" and press.container.view_id and channel is None:
+        reply = Reply(
+            known.team, "", "", UserId(press.user.id), press.trigger_id, press.api_app_id, ephemeral=True, foreign=foreign,
+            home=True,
+        )  # fmt: skip
+        once = f"click/{press.api_app_id}/{action.action_ts}/{press.user.id}/{action.action_id}/{action.value}"
+        return (
+            _meaning(action, Thread(known.team, "", ""), reply, once)
+            if action.action_id in IN_HOME
+            else Dropped("unknown_action")
+        )
     if channel is None or ts is None:
         return Dropped("malformed")
-    foreign = press.team is None or press.team.id != known.team
     alone = "" if press.container.is_ephemeral else ts  # what only one person sees begins no thread
     root = (press.message.thread_ts if press.message else None) or press.container.thread_ts or alone
     thread = Thread(known.team, channel, root)

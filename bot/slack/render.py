@@ -8,6 +8,7 @@ from bot.domain.posts import (
     CriterionLine,
     File,
     GrantLine,
+    Home,
     MissionCard,
     Modal,
     Notice,
@@ -71,6 +72,17 @@ def render_modal(modal: Modal, channel: str, thread_ts: str) -> Block:
         blocks += [_input(modal)] if modal.label or not modal.code else []
         blocks += [_code_input()] if modal.code else []
     return view | {"blocks": blocks or [{"type": "section", "text": _plain_text("Nothing more.")}]}
+
+
+def render_home(home: Home) -> Block:
+    """A view for views.publish: what waits, with the card's own buttons, then everything else as lines."""
+    parts: list[Part] = [Lines(((bold("What waits for you"),),))]
+    parts += [Lines((line(bold(cut(home.note, 1_000))),))] if home.note else []
+    parts += [Lines(_texts(cut(home.text, 2_000)))] if home.text else []
+    for card in home.cards:
+        parts += waiting_parts(card)
+    parts += [Lines(tuple(line(cut(text, 300)) for text in home.lines[:30]))] if home.lines else []
+    return {"type": "home", "blocks": list(lay_one(parts).blocks)}
 
 
 def render_file_note(body: File) -> Message:

@@ -95,6 +95,16 @@ class Place(Wire):
     channel_id: ChannelId | None = None
     thread_ts: Ts | None = None
     is_ephemeral: bool = False
+    type: str = ""
+    view_id: str = ""
+
+
+class HomeOpened(Wire):
+    type: Literal["app_home_opened"]
+    user: UserId
+    channel: ChannelId
+    tab: str = ""
+    event_ts: Opaque = ""
 
 
 class Channel(Wire):

@@ -153,6 +153,31 @@ async def test_a_card_with_quorum_two_takes_one_approver_and_then_the_other(lab:
         assert made.exists()
 
 
+async def test_the_home_tab_has_what_waits_with_the_same_buttons(lab: Lab, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    async with visiting(lab, tmp_path) as visit:
+        await visit.begin(f"@Builder Please run on web1: touch {made}")
+        await shows(visit.card(), "Votes 0 of 2")
+        await visit.be("bo")
+        await visit.page.locator('button[data-app="watchbill"]').click()
+        home = visit.page.get_by_test_id("home")
+        await shows(home, f"touch {made}")
+        await visit.picture("home")
+        row = home.locator('[data-action-id="approve"]').last
+        await row.click()
+        await shows(home, "is pending, 1 of 2 votes")
+        await visit.be("chris")
+        await shows(home, "of them for you")
+        await home.locator('[data-action-id="approve"]').last.click()
+        await shows(home, "is approved, 2 of 2 votes")
+        await visit.picture("home-approved")
+        for _ in range(300):
+            if made.exists():
+                break
+            await asyncio.sleep(0.1)
+        assert made.exists()
+
+
 async def test_destroying_in_production_takes_the_name_typed(lab: Lab, tmp_path: Path) -> None:
     lost = Path("/var/tmp") / f"watchbill-{tmp_path.name}-lost"  # not a place for what may be lost
     lost.touch()

@@ -113,7 +113,7 @@ def test_the_neighbouring_steps_count_and_no_others() -> None:
     [
         (f"secrets:\n  {BO}: {SECRET}\n", 0o640, "others can read it"),
         (f"secrets:\n  {BO}: short\n", 0o600, "should match pattern"),
-        ("people: {}\n", 0o600, "Field required"),
+        ("people: {}\n", 0o600, "people: Extra inputs are not permitted"),
     ],
 )
 def test_rule_9_a_file_of_secrets_that_does_not_fit_is_refused(
