@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ pytestmark = [*MARKS, pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 @contextmanager
-def watched(log: Path, *names: str) -> Iterator[str]:
+def watched(log: Path, *names: str) -> Generator[str]:
     """`bot drill --watch` after the drills were played; the page's address."""
     with log.open("wb") as stream:
         process = subprocess.Popen(

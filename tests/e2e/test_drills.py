@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 900
+LIMIT_S = 1800
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(LIMIT_S)]
 

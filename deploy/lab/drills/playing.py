@@ -14,7 +14,7 @@ from deploy.lab.stack import Lab
 LOOK_S = 0.4
 QUIET_S = 2.4  # nothing new for so long, and the card as the drill wants it: it is over
 SURE_S = 12.0  # and so long where the card says something else: edits wait for Slack's pace
-LIMIT_S = 240.0
+LIMIT_S = 900.0  # a drill that hangs; no bound is a time
 CARD = re.compile(r"^Mission (\d+) · asked by")
 STATE = re.compile(r"^(?P<state>[^\n]*) · spent \$(?P<usd>[\d.]+) of", re.MULTILINE)
 RESTS: Sequence[tuple[str, Rest]] = (
