@@ -178,8 +178,7 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
-    redactor.learn(*read_totp_secrets(settings.totp_secrets, settings.policies).values())
-    codes = TotpCodes(lambda: read_totp_secrets(settings.totp_secrets, settings.policies), store.codes, clock)
+    codes = _codes(settings, store, redactor, clock)
     tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor, rules.secrets)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
@@ -224,14 +223,13 @@ def _composed(
         gate=gate, answers=answers, inbox=store.inbox, outbox=store.outbox, leases=store.leases,
         journal=store.journal, approvals=store.approvals, people=people,
     )  # fmt: skip
-    worker = f"{socket.gethostname()}:{os.getpid()}"
     parts = EngineParts(
         journal=store.journal, inbox=store.inbox, leases=store.leases, outbox=store.outbox, clock=clock, turns=turns,
-        rules=rules_of_lanes, desk=desk, worker=worker, lease_s=settings.lease_s, at_once=settings.missions_at_once,
+        rules=rules_of_lanes, desk=desk, worker=_worker(), lease_s=settings.lease_s, at_once=settings.missions_at_once,
         close=closing(settings.data.resolve(), settings.blueprints / "terraform", store.locks),
     )  # fmt: skip
     gateway = Gateway(
-        slack, store.inbox, store.outbox, store.artifacts, clock, worker=worker, coalesce_s=settings.coalesce_s,
+        slack, store.inbox, store.outbox, store.artifacts, clock, worker=_worker(), coalesce_s=settings.coalesce_s,
         clean=discreet_body(redactor),
     )  # fmt: skip
     rounds = Rounds(verifier, store.journal, store.locks, clock, settings.verify_every_h)
@@ -291,6 +289,15 @@ def _tools(
 def site_file_of(settings: Settings) -> SiteFile:
     """The file that the setting names, which then has to be there, else site_vars.yaml of the policies, if there is one."""
     return SiteFile(settings.site_vars or settings.policies / "site_vars.yaml", needed=settings.site_vars is not None)
+
+
+def _codes(settings: Settings, store: Store, redactor: SecretRedactor, clock: SystemClock) -> TotpCodes:
+    redactor.learn(*read_totp_secrets(settings.totp_secrets, settings.policies).values())
+    return TotpCodes(lambda: read_totp_secrets(settings.totp_secrets, settings.policies), store.codes, clock)
+
+
+def _worker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _inventory(settings: Settings) -> HostInventory:
