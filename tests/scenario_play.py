@@ -34,6 +34,7 @@ from bot.domain.model import ModelReply, ModelRequest, ModelUnavailableError, Pr
 from bot.domain.posts import (
     ApprovalCard,
     File,
+    Home,
     MissionCard,
     Modal,
     Notice,
@@ -456,5 +457,7 @@ def line_of(post: Post) -> str:
             return f"progress of {title(post.identity)}: {' · '.join(parts)}"
         case Modal(_, action):
             return f"form: {action} · {post.body.title} · {post.body.text}"
+        case Home(user, note, text):
+            return f"home of {called(user)}: {note} {text}"
         case File():
             return f"file: {post.body.title}"

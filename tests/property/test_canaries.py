@@ -29,7 +29,7 @@ from bot.domain.calls import Prepared, ToolResult
 from bot.domain.ids import Json
 from bot.domain.model import ToolSpec
 from bot.domain.ports import Done, Scope, Watch
-from bot.domain.posts import File, Modal, Notice, Progress
+from bot.domain.posts import File, Home, Modal, Notice, Progress
 from bot.outgoing import DiscreetModel, discreet_body
 from bot.policy.redaction import SecretRedactor
 from bot.policy.streaming import redacted
@@ -148,7 +148,7 @@ class Run:
     def gather(self, model: ScriptedModel, journal: MemoryJournal, buffer: io.StringIO) -> None:
         clean = discreet_body(self.house.redactor)
         bodies = [*journal.bodies, *(Progress(parts) for parts in self.watch.told), Notice(str(self.tool.raises))]
-        shown = [render(shown) for body in bodies if not isinstance(shown := clean(body), Modal | File)]
+        shown = [render(shown) for body in bodies if not isinstance(shown := clean(body), Modal | File | Home)]
         progress = "".join(parts[-1].removesuffix("…") for parts in self.watch.told)
         self.sinks = {
             "Slack": "\n".join(_plain(message) for laid in shown for message in laid.messages) + progress,
