@@ -178,22 +178,10 @@ def _composed(
 ) -> Program:
     clock, policies = SystemClock(), rules.policies
     people = LivePeople(lambda: read_people(settings.people or settings.policies / "people.yaml"), slack)
-    codes = _codes(settings, store, redactor, clock)
     tools = {tool.name: tool for tool in _tools(settings, policies, store, redactor, rules.secrets)}
     personas = read_personas(settings, rules, tools)
     titles = _titles(personas)
-    gate = Gate(
-        GateParts(
-            tools=tools,
-            crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
-            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments,
-            inventory=_inventory(settings), calendar=LiveCalendar(partial(read_maintenance, settings.policies)),
-            quorums=policies.quorums, people=people, codes=codes, deputies=store.deputies,
-            approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
-            audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
-            ledger=ExecutionLedger(settings.data.resolve() / "executions"),
-        )
-    )  # fmt: skip
+    gate = _gate(settings, policies, store, redactor, people, tools, personas)
     over, warn = _limits(policies, personas, clock)
     together = frozenset(name for name, tool in tools.items() if tool.together)
     specs = {name: ToolSpec(name, tool.description, tool.schema) for name, tool in tools.items()}
@@ -234,6 +222,25 @@ def _composed(
     )  # fmt: skip
     rounds = Rounds(verifier, store.journal, store.locks, clock, settings.verify_every_h)
     return Program(store, slack, Engine(parts), gateway, _daily(settings, store, slack, heads, clock), rounds)
+
+
+def _gate(
+    settings: Settings, policies: Policies, store: Store, redactor: SecretRedactor, people: LivePeople,
+    tools: Mapping[str, Tool], personas: Mapping[PersonaName, Persona],
+) -> Gate:  # fmt: skip
+    clock = SystemClock()
+    return Gate(
+        GateParts(
+            tools=tools,
+            crew={**{name: persona.tools for name, persona in personas.items()}, WATCHBILL: WATCHBILL_TOOLS},
+            authoriser=policies.authoriser, threat=policies.threat, environments=policies.environments,
+            inventory=_inventory(settings), calendar=LiveCalendar(partial(read_maintenance, settings.policies)),
+            quorums=policies.quorums, people=people, codes=_codes(settings, store, redactor, clock), deputies=store.deputies,
+            approvals=store.approvals, grants=store.grants, switch=store.switch, artifacts=store.artifacts,
+            audit=store.audit, leases=store.leases, redactor=redactor, clock=clock,
+            ledger=ExecutionLedger(settings.data.resolve() / "executions"),
+        )
+    )  # fmt: skip
 
 
 def _daily(settings: Settings, store: Store, slack: Connection, heads: Heads, clock: SystemClock) -> DailyHeads:

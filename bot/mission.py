@@ -1,18 +1,18 @@
 """A mission as a fold over its log: contract, plan, findings, evidence, who waits for what. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal, assert_never
 
 from bot.asking import remember
+from bot.built import built
 from bot.domain import log
 from bot.domain.contract import Criterion, Waiver
-from bot.domain.ids import CallId, Json, PersonaName, UserId
+from bot.domain.ids import CallId, PersonaName, UserId
 from bot.domain.log import Logged
 from bot.domain.state import (
     ActiveTurn,
-    Built,
     CallRecord,
     Denial,
     Exchange,
@@ -22,7 +22,6 @@ from bot.domain.state import (
     Mission,
     OpenQuestion,
     OpenRequest,
-    Root,
     Shown,
     Spend,
     StepItem,
@@ -217,21 +216,7 @@ def _returned(state: Mission, entry: log.ToolReturned) -> Mission:
     state = replace(state, results=_kept(state, {**results, result.call: record}))
     if not (result.changed or result.status == "unknown_outcome"):
         return state
-    roots = dict(state.roots)
-    if "exists" in result.facts:
-        roots[f"{result.tool} {result.facts.get('root', '')}"] = _root(result.facts)
-    facts = (result.facts.get(name) for name in ("created", "changed", "destroyed"))
-    counts = [fact if isinstance(fact, int) else 0 for fact in facts]
-    return replace(
-        state,
-        last_change=state.ordinal,
-        progress=state.progress + 1,
-        created=state.created + counts[0],
-        changed=state.changed + counts[1],
-        destroyed=state.destroyed + counts[2],
-        roots=roots,
-        applied=tuple(dict.fromkeys(text for root in roots.values() for text in root.exists)),
-    )
+    return built(state, result)
 
 
 def _kept(state: Mission, results: dict[CallId, CallRecord]) -> dict[CallId, CallRecord]:
@@ -400,22 +385,3 @@ def _clocked(state: Mission, at: datetime) -> Mission:
         more = (at - state.waiting_since).total_seconds()
         return replace(state, waiting_since=None, waited_s=state.waited_s + more)
     return state
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # facts are JSON
-
-
-def _root(facts: Mapping[str, Json]) -> Root:
-    listed = facts.get("machines")
-    rows = [row for row in listed if isinstance(row, Mapping)] if isinstance(listed, list | tuple) else []
-    machines = (
-        Built(
-            str(row.get("name", "")),
-            str(row.get("node", "")),
-            vmid if isinstance(vmid := row.get("vmid"), int) else 0,
-            str(row.get("address", "")),
-        )
-        for row in rows
-    )
-    return Root(_texts(facts.get("exists")), tuple(machines))
