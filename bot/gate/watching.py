@@ -15,6 +15,7 @@ class Discreet:
         self._watch = watch
         self._redactor = redactor
         self._before: dict[int, str] = {}  # by place in the line: raw, what the last ones said there
+        self._last: dict[int, tuple[str, str]] = {}  # likewise, the newest: raw, and as it was shown
 
     async def progress(self, *parts: str) -> None:
         await self._watch.progress(*(self._shown(place, part) for place, part in enumerate(parts)))
@@ -26,8 +27,13 @@ class Discreet:
         return self._watch.alive()
 
     def _shown(self, place: int, part: str) -> str:
+        last = self._last.get(place)
+        if last is not None and last[0] == part:  # the same words again are no continuation of themselves
+            return last[1]
         before = self._before.get(place, "")
         self._before[place] = (before + part)[-SEEN:]
         held = min(self._redactor.open_end(before + part), len(part))
         clean = self._redactor.continued(before, part[: len(part) - held])
-        return clean[:MOST] + ("…" if held else "")
+        shown = clean[:MOST] + ("…" if held else "")
+        self._last[place] = (part, shown)
+        return shown

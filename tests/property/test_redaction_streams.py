@@ -95,3 +95,13 @@ async def test_rule_22_progress_does_not_show_a_secret_that_is_split_between_two
         pieces = [told[n : n + 8] for n in range(len(told) - 7)]
         assert SECRET not in told
         assert not [piece for piece in pieces if piece in SECRET and at >= 4], (at, watch.told)
+
+
+async def test_what_stays_in_a_progress_line_stays_readable() -> None:
+    """ "Ansible" a hundred times is one word a hundred times, and no long random text."""
+    watch = FakeWatch()
+    discreet = Discreet(watch, SecretRedactor(pve_token=SECRET))
+    for number in range(100):
+        await discreet.progress("Ansible", f"{number} of 100 tasks", "containerd", f"{number} s")
+    assert [parts[0] for parts in watch.told] == ["Ansible"] * 100
+    assert watch.told[-1] == ("Ansible", "99 of 100 tasks", "containerd", "99 s")
