@@ -40,10 +40,10 @@ def _change(pattern: str, becomes: str, flags: int = re.IGNORECASE) -> Change:
 # In this order: what is longer or more certain goes first, so that its parts are not taken for something else.
 CHANGES: tuple[Change, ...] = (
     _change(r"""\\["']|[“”„"`]|(?<!\w)['‘’]|['‘’](?!\w)""", ""),
+    _change(r"\b(?:SHA256|SHA512|MD5|h1|zh):[\w+/=:-]{16,200}", "<digest>"),  # before <url>: a digest may begin with //
     _change(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s<>)\]},;]{1,600}?(?=[:.,;]?(?:[\s<>)\]},;]|$))", "<url>"),
     _change(r"\bUPID:[\w.-]{1,80}(?::[\w.@!-]{0,80}){3,10}", "<upid>"),
     _change(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<id>"),
-    _change(r"\b(?:SHA256|SHA512|MD5|h1|zh):[\w+/=:-]{16,200}", "<digest>"),
     _change(r"\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b", "<mac>"),
     _change(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d{1,9})?(?:\s?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))*)?", "<time>"),
     _change(

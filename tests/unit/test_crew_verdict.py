@@ -227,7 +227,7 @@ async def test_rule_8_evidence_is_a_tool_result_of_qa_newer_than_the_last_change
         ((probe(tool="terraform_show"),), "passed", "says what the code says"),
         ((probe(tool="terraform_output"),), "failed", "says what the code says"),
         ((probe(tool="scan"),), "passed", "says what the code says"),
-        ((probe(tool="terraform_state"),), "passed", "shows the standard code-only and nothing else"),
+        ((probe(tool="terraform_state"),), "passed", "show the standard code-only and nothing else"),
         ((probe(status="failed"),), "passed", "is failed"),
         ((probe(status="refused"),), "failed", "is refused"),
         ((probe(status="held"),), "failed", "is held"),
@@ -260,14 +260,15 @@ async def test_rule_8_evidence_that_shows_nothing_is_refused(
     assert why in refusal(await show(*entries, outcome=outcome))
 
 
-async def test_rule_8_the_state_shows_the_standard_code_only() -> None:
+async def test_rule_8_the_state_and_a_plan_show_the_standard_code_only() -> None:
     given: dict[str, Json] = {"outcome": "passed", "result": "e1", "check": "reached", "words": "seen"}
     entry = log.Planned(
         (Criterion(1, "all is code", standard="code-only"), Criterion(2, "they run", "they run")), (), ()
     )
-    state = folded(entry, probe(tool="terraform_state"))
-    assert (await use("record_evidence", state, QA, criterion=1, **given)).result.status == "ok"
-    assert "nothing else" in refusal(await use("record_evidence", state, QA, criterion=2, **given))
+    for tool in ("terraform_state", "terraform_plan"):
+        state = folded(entry, probe(tool=tool))
+        assert (await use("record_evidence", state, QA, criterion=1, **given)).result.status == "ok"
+        assert "nothing else" in refusal(await use("record_evidence", state, QA, criterion=2, **given))
 
 
 @pytest.mark.parametrize(

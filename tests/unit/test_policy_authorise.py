@@ -47,7 +47,7 @@ def denied(decision: object) -> Denied:
 @pytest.mark.parametrize(
     ("persona", "tool"),
     [
-        ("architect", "plan"), ("architect", "http_probe"), ("builder", "workspace_write"), ("builder", "terraform_plan"),
+        ("architect", "plan"), ("architect", "http_probe"), ("builder", "workspace_write"), ("builder", "terraform_plan"), ("qa", "terraform_plan"),
         ("sentinel", "record_verdict"), ("sentinel", "scan"), ("qa", "record_evidence"), ("qa", "http_probe"),
         ("qa", "hand_off"), ("architect", "proxmox_read"),
     ],
@@ -61,7 +61,7 @@ def test_reads_are_allowed_per_persona(persona: str, tool: str) -> None:
     ("persona", "tool", "cls"),
     [
         ("architect", "workspace_write", CallClass.READ), ("sentinel", "workspace_write", CallClass.READ),
-        ("qa", "terraform_plan", CallClass.READ), ("qa", "terraform_apply", CallClass.CHANGE),
+        ("qa", "terraform_validate", CallClass.READ), ("qa", "terraform_apply", CallClass.CHANGE),
         ("builder", "record_verdict", CallClass.READ), ("builder", "record_evidence", CallClass.READ),
         ("builder", "terraform_apply", CallClass.READ), ("builder", "rm", CallClass.READ),
         ("builder", "workspace_write", CallClass.CHANGE), ("architect", "terraform_plan", CallClass.UNKNOWN),
