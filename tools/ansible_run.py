@@ -23,7 +23,7 @@ from tools.ansible_workshop import (
     texts,
 )
 from tools.attendance import attend
-from tools.estate import estate_lock
+from tools.estate import estate_in_use, estate_lock
 from tools.hosts import Host, HostsFileError
 from tools.run_directory import NotStarted, Running, Tail, seconds_since
 from tools.snapshot import ChangedError, Manifest
@@ -91,11 +91,8 @@ class AnsibleRun(TypedTool[RunArguments]):
         scanned = await asyncio.to_thread(workshop.scan, contents, asked.play.playbook, scope, hosts)
         if scanned.wrong:
             return Cannot(f"It is refused by now: {scanned.wrong[0]}. Check again.", "ansible_check")
-        taken = await workshop.locks.lock(
-            estate_lock(mission.estate), str(mission.id), f"playbook {revision[:ID_DIGITS]}"
-        )
-        if taken:
-            return Cannot(f"The estate is in use: {taken}. Check again when it is free.", "estate lock")
+        if in_use := await estate_in_use(workshop.locks, scope, f"playbook {revision[:ID_DIGITS]}", "Check again"):
+            return in_use
         binding: dict[str, Json] = {
             "tool": call.tool,
             "check": revision,

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from bot.domain.ports import Cannot, Scope
+from bot.domain.storage import Locks
 from tools.folder import Folder
 from tools.process import PLAIN_ENVIRONMENT, Command, Reach, finish, temporary_run
 from tools.run_directory import Ended
@@ -273,6 +275,13 @@ class Estates:
 def estate_lock(estate: str) -> str:
     """The lock's name: one change of an estate at a time, whichever tool makes it."""
     return f"estate/{estate}"
+
+
+async def estate_in_use(locks: Locks, scope: Scope, what: str, then: str = "Ask again") -> Cannot | None:
+    """Take the mission's estate for `what`; why that cannot be now, where another change has it."""
+    mission = scope.mission
+    taken = await locks.lock(estate_lock(mission.estate), str(mission.id), what)
+    return Cannot(f"The estate is in use: {taken}. {then} when it is free.", "estate lock") if taken else None
 
 
 def _git_environment(author: tuple[str, str]) -> dict[str, str]:

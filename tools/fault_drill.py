@@ -18,7 +18,7 @@ from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.domain.storage import Locks
 from tools.drill_probes import Ask, Meter, Probe, asks, joined, keep_asking, refused
-from tools.estate import Estates, estate_lock
+from tools.estate import Estates, estate_in_use, estate_lock
 from tools.hosts import HostsFileError, Roster
 from tools.kubernetes_api import Clusters
 from tools.proxmox_api import ProxmoxError
@@ -186,9 +186,8 @@ class FaultDrill(TypedTool[DrillArguments]):
         wrong = await self._unanswered(arguments.probes, estate)
         if wrong:
             return Cannot(f"It begins only while every probe answers. {'; '.join(wrong)}.", RULE)
-        taken = await yard.locks.lock(estate_lock(estate), str(scope.mission.id), "fault drill")
-        if taken:
-            return Cannot(f"The estate is in use: {taken}. Ask again when it is free.", "estate lock")
+        if in_use := await estate_in_use(yard.locks, scope, "fault drill"):
+            return in_use
         plain = arguments.model_dump(mode="json", exclude={"words"})
         binding: dict[str, Json] = {"tool": call.tool, "estate": estate, "arguments": plain}
         pins = {f"vm.{one.name}": one.pin for one in vms}

@@ -86,10 +86,9 @@ class Folder:
                 with os.fdopen(opened, "wb") as stream:
                     stream.write(content)
                 os.rename(partial, parts[-1], src_dir_fd=above, dst_dir_fd=above)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
+            finally:
+                with contextlib.suppress(FileNotFoundError):  # renamed, where all went well
                     os.unlink(partial, dir_fd=above)
-                raise
 
     def delete(self, path: str) -> None:
         """Take a name away, whatever it is but a folder; nothing is followed. Gone already is fine."""

@@ -13,7 +13,7 @@ from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Ta
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.domain.storage import Locks
-from tools.estate import Estates, GitError, estate_lock
+from tools.estate import Estates, GitError, estate_in_use, estate_lock
 from tools.folder import Folder, RefusedPathError
 from tools.kubeconfig import KubeconfigError
 from tools.kubernetes_api import APPLY, Api, Clusters, KubernetesError, Resource
@@ -66,9 +66,8 @@ class KubernetesApply(TypedTool[ApplyArguments]):
             return Cannot(f"{arguments.path}: {error}", RULE)
         if not any(found[one.label].lines for one in things):
             return Cannot("The cluster has all of this already: applying it would change nothing.", RULE)
-        taken = await self._locks.lock(estate_lock(estate), str(scope.mission.id), f"apply {path}")
-        if taken:
-            return Cannot(f"The estate is in use: {taken}. Ask again when it is free.", "estate lock")
+        if in_use := await estate_in_use(self._locks, scope, f"apply {path}"):
+            return in_use
         binding: dict[str, Json] = {
             "tool": call.tool, "estate": estate, "path": path, "take_over": arguments.take_over, "manifest": packed(things),
         }  # fmt: skip

@@ -12,7 +12,7 @@ from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Ta
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.domain.storage import Locks
-from tools.estate import Estates, estate_lock
+from tools.estate import Estates, estate_in_use, estate_lock
 from tools.kubeconfig import KubeconfigError
 from tools.kubernetes_api import MERGE, NAME, Api, Clusters, KubernetesError, Resource
 from tools.kubernetes_eviction import Leaving, Staying, drive_off, pods_of
@@ -124,9 +124,8 @@ class KubernetesChange(TypedTool[ChangeArguments]):
             effect = effect_of(arguments, estate, seen)
         except (NotThisError, KubernetesError, KubeconfigError) as error:
             return Cannot(str(error), RULE)
-        taken = await self._locks.lock(estate_lock(estate), str(scope.mission.id), effect.title)
-        if taken:
-            return Cannot(f"The estate is in use: {taken}. Ask again when it is free.", "estate lock")
+        if in_use := await estate_in_use(self._locks, scope, effect.title):
+            return in_use
         plain = arguments.model_dump(mode="json", exclude={"words"})
         binding: dict[str, Json] = {"tool": call.tool, "estate": estate, "arguments": plain}
         return Prepared(call, effect, binding, pins=seen.pins, full_text=_whole(arguments, seen))

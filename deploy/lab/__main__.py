@@ -1,13 +1,13 @@
 """python -m deploy.lab: the pretend data centre and the real program against it, until Ctrl-C; or played by itself."""
 
 import argparse
-import signal
 import sys
 import threading
 from pathlib import Path
 
 from deploy.lab.bundle.cache import UnobtainableError
 from deploy.lab.headless import play
+from deploy.lab.lifetime import ended_by_signal
 from deploy.lab.stack import MODELS, REACHES, SCENARIOS, Lab, LabError, Options, running
 
 MISSION = (
@@ -47,9 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     port = 0 if given.headless else given.port
     scenario = given.scenario or ("ha-cluster" if given.reach == "cluster" else "three-vms")
     options = Options(given.cache, given.reach, scenario, given.provider, port, keep=given.keep)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+    ended = ended_by_signal()
     if given.reach != "api":
         print(HOSTS.format(reach=given.reach, cache=given.cache), end="", flush=True)
         print(CLUSTER if given.reach == "cluster" else "", end="", flush=True)

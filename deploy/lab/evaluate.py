@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from deploy.lab.__main__ import MISSION
 from deploy.lab.bundle.cache import UnobtainableError
 from deploy.lab.headless import NOTICES, cost, name_of, played, text_of
+from deploy.lab.lifetime import ended_by_signal
 from deploy.lab.stack import MODELS, Lab, LabError, Options, running
 
 NODES = "@Architect Please show that both nodes are online and that the cluster has quorum."
@@ -65,9 +65,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     given = read_arguments(sys.argv[1:] if arguments is None else arguments)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+    ended = ended_by_signal()
     try:
         models = settings_of(given.model, os.environ)
         runs: list[Run] = []

@@ -14,7 +14,7 @@ from deploy.lab.bundle.cache import hash_file
 from deploy.lab.stack import Options, running
 from tests.ansible_house import needs_ansible
 from tests.cluster_house import cluster, needs_bundle
-from tests.e2e.test_demo_hosts import FOLDER, living_in, namespaces_of
+from tests.e2e.test_demo_hosts import FOLDER, demo_in, living_in, namespaces_of
 from tests.hosts_house import ROOT, until
 from tests.traces_house import footprint, links
 
@@ -66,16 +66,8 @@ def test_the_programs_of_a_cluster_are_on_the_lan_and_the_program_knows_where() 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_of_it_stays_whichever_way_it_ends(how: signal.Signals) -> None:
     before = links()
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "bot", "demo", "--reach", "cluster", "--port", "0"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    demo, said = demo_in("cluster")
     assert demo.stdout is not None
-    said = ""
-    while not FOLDER.search(said):
-        line = demo.stdout.readline()
-        assert line, said
-        said += line
     assert said.index("Kubernetes with all it needs") < said.index("lab: binaries")  # first what it will do
     found = FOLDER.search(said)
     assert found is not None

@@ -45,9 +45,10 @@ def living_in(namespaces: set[Path]) -> list[str]:
     return found
 
 
-def test_killed_lab_takes_its_program_along_and_the_next_one_its_folder() -> None:
+def demo_in(reach: str) -> tuple[subprocess.Popen[str], str]:
+    """A demo that runs, and what it said until its folder stood there."""
     demo = subprocess.Popen(
-        [sys.executable, "-m", "bot", "demo", "--reach", "hosts", "--port", "0"],
+        [sys.executable, "-m", "bot", "demo", "--reach", reach, "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert demo.stdout is not None
@@ -56,6 +57,12 @@ def test_killed_lab_takes_its_program_along_and_the_next_one_its_folder() -> Non
         line = demo.stdout.readline()
         assert line, said
         said += line
+    return demo, said
+
+
+def test_killed_lab_takes_its_program_along_and_the_next_one_its_folder() -> None:
+    demo, said = demo_in("hosts")
+    assert demo.stdout is not None
     url, folder = OPENED.search(said), FOLDER.search(said)
     assert url is not None
     assert folder is not None

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from deploy.lab.__main__ import watch_program
 from deploy.lab.bundle.cache import UnobtainableError
 from deploy.lab.drills.drill import Drill, DrillError, missing_recording, read_drills, write_scenario
 from deploy.lab.drills.playing import Measured, Stage
+from deploy.lab.lifetime import ended_by_signal
 from deploy.lab.stack import ROOT, SCENARIOS, Lab, LabError, Options, running
 
 DRILLS = ROOT / "tests" / "drills"
@@ -41,9 +41,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     given = read_arguments(sys.argv[1:] if arguments is None else arguments)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+    ended = ended_by_signal()
     try:
         drills = chosen(read_drills(given.folder), given.names)
         if given.list:

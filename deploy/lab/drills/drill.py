@@ -1,34 +1,21 @@
 """Drill files: one misbehaviour of the lab's model, what people do meanwhile, and the bounds that the crew has to keep."""
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deploy.lab.model.scenario import Scenario, ScenarioError, load
+from deploy.lab.model.scenario import Pattern, Scenario, ScenarioError, load
 
 RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "data" / "transcripts"  # beside the project, never in it
-FLAGS = re.IGNORECASE | re.MULTILINE
 # How a mission can come to rest: over, parked, or waiting for people in a way that its card says.
 Rest = Literal["done", "partial", "stopped", "parked", "asked", "approval", "waiting"]
 
 
 class DrillError(Exception):
     """A drill file that cannot be played. The text names the file and the field."""
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern, FLAGS)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class Strict(BaseModel):

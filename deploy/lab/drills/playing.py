@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.lab.drills.drill import FLAGS, Drill, Rest
+from deploy.lab.drills.drill import Drill, Rest
 from deploy.lab.headless import NOTICES, name_of, text_of, thread
+from deploy.lab.model.scenario import FLAGS
 from deploy.lab.stack import Lab
 
 LOOK_S = 0.4
