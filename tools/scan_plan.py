@@ -29,7 +29,8 @@ class Planned:
 
 def prepare_plan(plan: Json) -> Planned:
     """`plan` is the whole output of `terraform show -json` for a plan."""
-    clean = _at(mask(plan).document)
+    plain = _at(plan)  # what is unset goes before marks are covered: under its cover an empty password looks like one
+    clean = _at(mask({**plain, "planned_values": _without_unset(plain.get("planned_values"))}).document)
     changes = {str(row.get("address")): _at(row.get("change")) for row in _rows(clean.get("resource_changes"))}
     said = dict(expressions_of(_at(_at(clean.get("configuration")).get("root_module")), ""))
     filled = dict(clean)
@@ -71,9 +72,7 @@ def _fill_resource(
     address = str(row.get("address"))
     change = changes.get(address, {})
     written = said.get(INSTANCE.sub("", address))
-    values = _fill(
-        _without_unset(row.get("values")), change.get("after_unknown"), written, change.get("after_sensitive")
-    )
+    values = _fill(row.get("values"), change.get("after_unknown"), written, change.get("after_sensitive"))
     return {**row, "values": values if isinstance(values, Mapping) else {}}
 
 
@@ -105,9 +104,9 @@ def _fill(value: Json, unknown: Json, said: Json, secret: Json) -> Json:
 
 
 def _without_unset(value: Json) -> Json:
-    """Null is how a plan says that nobody set it."""
+    """Null is how a plan says that nobody set it; the empty text is how the provider reads the same back from a machine."""
     if isinstance(value, Mapping):
-        return {key: _without_unset(item) for key, item in value.items() if item is not None}
+        return {key: _without_unset(item) for key, item in value.items() if item is not None and item != ""}
     return [_without_unset(item) for item in _list(value) if item is not None] if _is_list(value) else value
 
 

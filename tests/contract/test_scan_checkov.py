@@ -68,6 +68,15 @@ async def test_every_rule_finds_what_it_is_for_and_nothing_else(house: ScanHouse
     assert "hunter2" not in result.text
 
 
+async def test_a_machine_as_the_provider_reads_it_back_breaks_no_rule(house: ScanHouse) -> None:
+    """A second plan of what exists: what nobody set is an empty text there."""
+    unset = dict.fromkeys(("user_data_file_id", "vendor_data_file_id", "meta_data_file_id", "network_data_file_id"), "")
+    start = {"user_account": [{**USER, "password": ""}], "dns": [{"domain": "", "servers": ["192.168.178.1"]}], **unset}
+    again = vm("again", initialization=[start], hook_script_file_id="", kvm_arguments="", description="")
+    result = await house.scan(plan=house.seal(plan_of(again), {"main.tf": "# not here\n"}))
+    assert (result.status, rules_of(result)) == ("ok", {}), result.text
+
+
 async def test_a_plan_is_scanned_by_its_values_with_places_from_its_code_in_seconds(house: ScanHouse) -> None:
     revision = house.seal(plan_of(vm(kvm_arguments="-cpu host")), {"main.tf": f"# one machine\n\n{CODE}"})
     result = await house.scan(plan=revision[:12])
