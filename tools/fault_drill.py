@@ -18,6 +18,7 @@ from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.domain.storage import Locks
 from tools.drill_probes import Ask, Meter, Probe, asks, joined, keep_asking, refused
+from tools.drill_recovery import Recovery
 from tools.estate import Estates, estate_in_use, estate_lock
 from tools.hosts import HostsFileError, Roster
 from tools.kubernetes_api import Clusters
@@ -275,6 +276,9 @@ class FaultDrill(TypedTool[DrillArguments]):
         if not asking.steady(before):
             quiet = ", ".join(f"{name}: {one.problem}" for name, one in before.items() if one.streak < pace.steady)
             return f"{vm.name} was left alone: not every probe answered steadily ({quiet})"
+        recovery = Recovery(self._yard.clusters, estate, vm.name, restarted=course.what == "power")
+        if any(one.kind == "kubernetes" for one in arguments.probes):
+            await recovery.look()
         course.away.append(vm)
         await asyncio.to_thread(course.note)  # before it is taken: whoever comes later knows
         began = time.monotonic()
@@ -285,11 +289,16 @@ class FaultDrill(TypedTool[DrillArguments]):
         await taking  # its error is the drill's
         if problem := await asyncio.shield(self._give_all(course)):
             return problem
-        after = await asking.phase(f"{vm.name} is back: probes", pace.back_s, _next(during))
+        after = _next(during)
+        whole = lambda: asking.steady(after) and not recovery.lacking  # noqa: E731
+        async with recovery.watched():
+            await asking.phase(f"{vm.name} is back: probes", pace.back_s, after, whole)
         course.rounds.append(Round(vm, before, during, after, off_s, time.monotonic() - began - off_s))
         if _over(watch):
             return STOPPED
-        return "" if asking.steady(after) else f"after {vm.name} came back not every probe answers"
+        if not asking.steady(after):
+            return f"after {vm.name} came back not every probe answers"
+        return f"{vm.name} came back, and the cluster is {recovery.lacking}" if recovery.lacking else ""
 
     async def _give_all(self, course: Course) -> str:
         """Give back whatever is away, again and again for a while. Returns what could not be given back, or ""."""
