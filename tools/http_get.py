@@ -4,9 +4,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tools.targets import is_address
 
 LARGEST: Final = 256 * 1024  # bytes of a body that are looked at
 
@@ -24,6 +27,9 @@ class Got:
 
 async def fetch(url: str, addresses: Sequence[str], timeout_s: float, headers: Mapping[str, str]) -> Got:
     """Raises NoAnswerError."""
+    host = urlsplit(url).hostname or ""
+    if is_address(host) and host not in addresses:  # aiohttp asks no resolver about an address
+        raise NoAnswerError(f"{host} is not one of the addresses that were allowed")
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
         connector = aiohttp.TCPConnector(resolver=_Pinned(addresses))

@@ -93,5 +93,13 @@ async def led_to(url: str, at: str = "") -> tuple[str, Sequence[str]]:
     """Whom the operator's list has to allow before `url` is asked, and the addresses that are asked: `at`, else where its
     name leads. An address that is given has to be listed itself; the name then is only what the request says.
     """
-    host = at or urlsplit(url).hostname or ""
+    named = urlsplit(url).hostname or ""
+    if is_address(named):  # nothing leads elsewhere from there: it is what is asked, so it is what has to be listed
+        return named, await resolve(named)
+    host = at or named
     return host, [at] if at else await resolve(host)
+
+
+def is_address(host: str) -> bool:
+    """Whatever an HTTP client may take for an address, in any spelling, and then asks no resolver about."""
+    return ":" in host or host.replace(".", "").isdigit()

@@ -10,6 +10,7 @@ from bot.domain.calls import Prepared, ToolCall
 from bot.domain.ids import CallId, Json, MissionId
 from bot.domain.ports import Cannot, Done
 from tests.fakes import QA, FakeWatch, mission, scope
+from tools.http_get import NoAnswerError, fetch
 from tools.http_probe import HttpProbe
 from tools.targets import Targets
 
@@ -130,3 +131,25 @@ async def test_rule_25_an_address_in_a_terraform_output_opens_no_target(url: str
     arguments: dict[str, Json] = {"url": url}
     prepared = await tool.prepare(proposed(arguments), tool.parse(arguments), scope(state, QA))
     assert isinstance(prepared, Cannot)
+
+
+@pytest.mark.parametrize("host", ["{other}", "2130706433", "127.1", "[::1]", "127.000.000.001"])
+async def test_rule_24_an_address_in_the_url_is_what_is_asked_whatever_stands_beside_it(url: str, host: str) -> None:
+    """`at` says where a name leads. It is no way around the list for a url that says so itself."""
+    listed = Targets(("127.0.0.2/32",))
+    port = url.rpartition(":")[2]
+    done = await probe(listed, url=f"http://{host.format(other='127.0.0.1')}:{port}/", at="127.0.0.2")
+    assert isinstance(done, Cannot) and "is not among the probe targets" in done.text
+
+
+async def test_a_name_that_no_dns_has_is_asked_at_the_address_that_is_given(url: str) -> None:
+    port = url.rpartition(":")[2]
+    listed = Targets(("127.0.0.1/32",))
+    assert (await shown(listed, url=f"http://hello.lab:{port}/", at="127.0.0.1", contains="hello")).status == "ok"
+    refused = await probe(Targets(("hello.lab",)), url=f"http://hello.lab:{port}/", at="127.0.0.1")
+    assert isinstance(refused, Cannot), "a listed name opens no address"
+
+
+async def test_nothing_is_fetched_from_an_address_that_was_not_judged(url: str) -> None:
+    with pytest.raises(NoAnswerError, match="is not one of the addresses"):
+        await fetch(f"{url}/", ["127.0.0.2"], 2, {})
