@@ -1,7 +1,7 @@
 """When a cluster is whole again after one of its machines was away, so that the next one may go.
 
 A probe that answers says little of that: everything may hang on the machine that is next. And for its grace period
-(40 s) a cluster shows a dead machine, and what ran there, as it was: only what was started anew is known to run.
+a cluster shows a dead machine, and what ran there, as it was: only what was started anew is known to run.
 """
 
 import asyncio

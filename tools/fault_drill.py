@@ -8,7 +8,7 @@ was recorded before it still counts.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, cast
 
 from pydantic import Field, model_validator
@@ -17,13 +17,14 @@ from bot.domain.calls import CallClass, Effect, Item, Prepared, ResultStatus, Ta
 from bot.domain.ids import Json
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from bot.domain.storage import Locks
-from tools.drill_probes import Ask, Meter, Probe, asks, joined, keep_asking, refused
+from tools.drill_course import PACE, Asking, Course, Pace, Round, facts_of, following, over
+from tools.drill_probes import Ask, Probe, asks, refused
 from tools.drill_recovery import Recovery
 from tools.estate import Estates, estate_in_use, estate_lock
 from tools.hosts import HostsFileError, Roster
 from tools.kubernetes_api import Clusters
 from tools.proxmox_api import ProxmoxError
-from tools.proxmox_power import Power, Vm, What
+from tools.proxmox_power import TASK_S, Power, Vm, What
 from tools.targets import Targets
 from tools.trace import Trace
 from tools.typed import Arguments, TypedTool, answer
@@ -31,7 +32,6 @@ from tools.typed import Arguments, TypedTool, answer
 RULE: Final = "fault_drill"
 STOPPED: Final = "STOP was pressed"
 LONGEST_S: Final = 2400  # of all faults together
-TELL_S: Final = 1.0
 STOPS: Final[Mapping[str, What]] = {"power_off": "power", "network_cut": "network"}
 WORDS: Final[Mapping[str, str]] = {"power_off": "power off", "network_cut": "cut the network of"}
 
@@ -54,97 +54,6 @@ class DrillArguments(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds, and answers in a row. `restore_s`: how long giving back is tried; `back_s`: until every probe answers again."""
-
-    every_s: float = 0.25
-    look_s: float = 0.3
-    steady: int = 6
-    restore_s: float = 180.0
-    again_s: float = 5.0
-    back_s: float = 240.0
-
-
-@dataclass
-class Round:
-    """One target's turn."""
-
-    vm: Vm
-    before: dict[str, Meter]
-    during: dict[str, Meter]
-    after: dict[str, Meter]
-    off_s: float = 0.0
-    back_s: float = 0.0
-
-    @property
-    def facts(self) -> dict[str, Json]:
-        probes: list[Json] = [
-            {
-                "probe": name, "before": self.before[name].answered, **self.during[name].facts,
-                "after": self.after[name].answered, "outage_s": round(max(self.during[name].longest_s, self.after[name].longest_s), 1),
-            }
-            for name in self.during
-        ]  # fmt: skip
-        return {"target": self.vm.name, "off_s": round(self.off_s), "back_s": round(self.back_s), "probes": probes}
-
-    @property
-    def line(self) -> str:
-        seen = "; ".join(f"{name} {meter.words}" for name, meter in self.during.items())
-        return f"{self.vm.name} away {self.off_s:.0f} s: {seen}. Everything back after {self.back_s:.0f} s."
-
-
-@dataclass
-class Course:
-    """A drill under way: what is away now, and the rounds so far."""
-
-    trace: Trace
-    what: What
-    away: list[Vm] = field(default_factory=list[Vm])
-    taking: "asyncio.Future[None] | None" = None  # a thread that cannot be called back
-    rounds: list[Round] = field(default_factory=list[Round])
-
-    def note(self) -> None:
-        self.trace.note({"what": self.what, "away": [asdict(one) for one in self.away]})
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """The probes of a drill, and who watches it."""
-
-    probes: Mapping[str, Ask]
-    pace: Pace
-    watch: Watch
-
-    def fresh(self) -> dict[str, Meter]:
-        return {name: Meter() for name in self.probes}
-
-    def steady(self, meters: Mapping[str, Meter]) -> bool:
-        return all(one.streak >= self.pace.steady for one in meters.values())
-
-    async def phase(
-        self, words: str, limit_s: float, meters: dict[str, Meter], until: Callable[[], bool] | None = None
-    ) -> dict[str, Meter]:
-        """Ask every probe into its meter until the time is over, STOP, or `until`; without one: until all are steady."""
-        every = self.pace.every_s
-        asking = [asyncio.ensure_future(keep_asking(ask, meters[name], every)) for name, ask in self.probes.items()]
-        began, told = time.monotonic(), -TELL_S
-        try:
-            while not _over(self.watch) and (passed := time.monotonic() - began) < limit_s:
-                if until() if until is not None else self.steady(meters):
-                    break
-                if passed - told >= TELL_S:
-                    told = passed
-                    seen = (f"{name} {meter.words}" for name, meter in meters.items())
-                    await self.watch.progress("Fault drill", f"{words} {passed:.0f} s", *seen)
-                await asyncio.sleep(self.pace.look_s)
-        finally:
-            for one in asking:
-                one.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-        return meters
-
-
-@dataclass(frozen=True, slots=True)
 class DrillYard:
     """What the tool needs from outside."""
 
@@ -154,7 +63,7 @@ class DrillYard:
     estates: Estates
     roster_of: Callable[[str], Roster]
     locks: Locks
-    pace: Pace = Pace()
+    pace: Pace = PACE
 
 
 class FaultDrill(TypedTool[DrillArguments]):
@@ -167,7 +76,7 @@ class FaultDrill(TypedTool[DrillArguments]):
         "approval for all of it. Says the share of answers and the longest outage per probe. Targets are machines that plans of "
         "this estate made; it begins only while every probe answers."
     )
-    timeout_s = 5400.0
+    timeout_s = 9000.0  # 2400 s away, and five times until steady, away, given back and whole
     durable = True
     arguments = DrillArguments
 
@@ -182,6 +91,8 @@ class FaultDrill(TypedTool[DrillArguments]):
             vms = await asyncio.to_thread(self._find, estate, arguments.targets)
         except (ProxmoxError, HostsFileError, NotOursError) as error:
             return Cannot(str(error), RULE)
+        if arguments.stop == "network_cut" and (more := await asyncio.to_thread(self._uncuttable, vms)):
+            return Cannot(more, RULE)
         if still := [one.name for one in vms if one.status != "running"]:
             return Cannot(f"{', '.join(still)} does not run: there is nothing to take away.", RULE)
         wrong = await self._unanswered(arguments.probes, estate)
@@ -230,7 +141,7 @@ class FaultDrill(TypedTool[DrillArguments]):
         away = [Vm(**one) for one in notes.get("away", [])]
         course = Course(trace, notes.get("what", STOPS[arguments.stop]), list(away))
         if away:
-            await asyncio.sleep(self._yard.pace.again_s)  # what the dead worker sent may still be under way
+            course.doubted = True  # what the dead worker sent may still be under way
             await watch.progress("Fault drill", "gives back", ", ".join(one.name for one in away))
         problem = await self._give_all(course)
         if noted[0] and not away:
@@ -256,6 +167,12 @@ class FaultDrill(TypedTool[DrillArguments]):
             found.append(vm)
         return found
 
+    def _uncuttable(self, vms: Sequence[Vm]) -> str:
+        try:
+            return "; ".join(problem for problem in map(self._yard.power.uncuttable, vms) if problem)
+        except ProxmoxError as error:
+            return str(error)
+
     async def _unanswered(self, probes: Sequence[Probe], estate: str) -> list[str]:
         wrong: list[str] = []
         for probe in probes:
@@ -267,11 +184,11 @@ class FaultDrill(TypedTool[DrillArguments]):
         return asks(probe, self._yard.targets, self._yard.clusters, estate)
 
     async def _round(self, vm: Vm, arguments: DrillArguments, estate: str, course: Course, watch: Watch) -> str:
-        """One target: steady, taken, asked, given, steady again. Returns why the drill ends here, or ""."""
-        pace = self._yard.pace
+        """One target: steady, taken, asked, given, whole again. Returns why the drill ends here, or ""."""
+        pace, power = self._yard.pace, self._yard.power
         asking = Asking({one.name: self._ask(one, estate) for one in arguments.probes}, pace, watch)
         before = await asking.phase(f"{vm.name} is next: probes", pace.back_s, asking.fresh())
-        if _over(watch):
+        if over(watch):
             return STOPPED
         if not asking.steady(before):
             quiet = ", ".join(f"{name}: {one.problem}" for name, one in before.items() if one.streak < pace.steady)
@@ -281,48 +198,72 @@ class FaultDrill(TypedTool[DrillArguments]):
             await recovery.look()
         course.away.append(vm)
         await asyncio.to_thread(course.note)  # before it is taken: whoever comes later knows
+        taking = course.taking = asyncio.ensure_future(
+            asyncio.to_thread(power.take, vm, course.what, pace.going_s, pace.look_s)
+        )
+        going = await asking.phase(f"{vm.name} goes", 2 * pace.going_s + TASK_S, following(before), taking.done)
+        await asyncio.shield(taking)  # its error is the drill's, and leaves the machine in doubt
         began = time.monotonic()
-        taking = course.taking = asyncio.ensure_future(asyncio.to_thread(self._yard.power.take, vm, course.what))
-        failed = lambda: taking.done() and taking.exception() is not None  # noqa: E731
-        during = await asking.phase(f"{vm.name} away", arguments.seconds, _next(before), failed)
+        during = await asking.phase(f"{vm.name} away", arguments.seconds, following(going), lambda: False)
         off_s = time.monotonic() - began
-        await taking  # its error is the drill's
-        if problem := await asyncio.shield(self._give_all(course)):
+        giving = asyncio.ensure_future(self._give_all(course))
+        returning = await asking.phase(f"{vm.name} comes back", pace.restore_s, following(during), giving.done)
+        if problem := await asyncio.shield(giving):
             return problem
-        after = _next(during)
-        whole = lambda: asking.steady(after) and not recovery.lacking  # noqa: E731
+        after = following(returning)
         async with recovery.watched():
+            whole = lambda: asking.steady(after) and not recovery.lacking  # noqa: E731
             await asking.phase(f"{vm.name} is back: probes", pace.back_s, after, whole)
-        course.rounds.append(Round(vm, before, during, after, off_s, time.monotonic() - began - off_s))
-        if _over(watch):
+        back_s = time.monotonic() - began - off_s
+        course.rounds.append(Round(vm, before, going, during, returning, after, off_s, back_s))
+        if over(watch):
             return STOPPED
         if not asking.steady(after):
             return f"after {vm.name} came back not every probe answers"
         return f"{vm.name} came back, and the cluster is {recovery.lacking}" if recovery.lacking else ""
 
     async def _give_all(self, course: Course) -> str:
-        """Give back whatever is away, again and again for a while. Returns what could not be given back, or ""."""
+        """Give back whatever is away, once at a time, whoever asks. Returns what could not be given back, or ""."""
+        if course.giving is None or course.giving.done():
+            course.giving = asyncio.ensure_future(self._give(course))
+        return await asyncio.shield(course.giving)
+
+    async def _give(self, course: Course) -> str:
+        """Again and again for a while."""
         if course.taking is not None:  # given back before it was taken, it would be away in the end
             await asyncio.wait({course.taking})
-        began, problems = time.monotonic(), dict[str, str]()
+            course.doubted = course.doubted or course.taking.cancelled() or course.taking.exception() is not None
+        pace, began, problems = self._yard.pace, time.monotonic(), dict[str, str]()
         while course.away:
             for vm in list(course.away):
                 try:
-                    await asyncio.to_thread(self._yard.power.give, vm, course.what)
+                    await self._give_one(vm, course)
                 except ProxmoxError as error:
                     problems[vm.name] = str(error)
                     continue
                 course.away.remove(vm)
                 problems.pop(vm.name, None)
                 await asyncio.to_thread(course.note)
-            if course.away and time.monotonic() - began > self._yard.pace.restore_s:
+            if course.away and time.monotonic() - began > pace.restore_s:
                 break
             if course.away:
-                await asyncio.sleep(self._yard.pace.again_s)
+                await asyncio.sleep(pace.again_s)
         how = "start it" if course.what == "power" else "plug its net0 in"
         return "; ".join(
             f"{name} could not be given back ({why}): {how} by hand, in Proxmox" for name, why in problems.items()
         )
+
+    async def _give_one(self, vm: Vm, course: Course) -> None:
+        """A machine that was told to go, nobody knows how, may still go after it was found there: it is looked at again."""
+        power, pace = self._yard.power, self._yard.pace
+        await asyncio.to_thread(power.give, vm, course.what)
+        looks = pace.looks if course.doubted else 0
+        while looks:
+            await asyncio.sleep(pace.again_s)
+            gone = await asyncio.to_thread(power.away, vm, course.what)
+            looks = looks if gone or await asyncio.to_thread(power.busy, vm) else looks - 1
+            if gone:
+                await asyncio.to_thread(power.give, vm, course.what)
 
     async def _conclude(
         self, prepared: Prepared, scope: Scope, course: Course, status: ResultStatus, ended: str, problem: str
@@ -366,25 +307,7 @@ def effect_of(arguments: DrillArguments, vms: Sequence[Vm]) -> Effect:
     )
 
 
-def facts_of(rounds: Sequence[Round], *, restored: bool) -> dict[str, Json]:
-    """For evidence: `restored`, `probes[]` over all targets (name, asked, answered, share, outage_s), `targets[]`."""
-    probes: list[Json] = []
-    for name in rounds[0].during if rounds else ():
-        whole = joined([meter for one in rounds for meter in (one.during[name], one.after[name])])
-        while_off = joined([one.during[name] for one in rounds])
-        probes.append({"probe": name, **while_off.facts, "outage_s": round(whole.longest_s, 1)})
-    return {"restored": restored, "targets": [one.facts for one in rounds], "probes": probes, "orphans": []}
-
-
 def _whole(arguments: DrillArguments, vms: Sequence[Vm]) -> str:
     rows = [f"{one.name}: VM {one.vmid} on {one.node}, {one.status}" for one in vms]
     rows += [f"probe {one.words}" for one in arguments.probes]
     return "\n".join((f"{WORDS[arguments.stop]}, {arguments.seconds} s each", *rows)) + "\n"
-
-
-def _next(meters: Mapping[str, Meter]) -> dict[str, Meter]:
-    return {name: one.next() for name, one in meters.items()}
-
-
-def _over(watch: Watch) -> bool:
-    return watch.stopping() > 0 or not watch.alive()

@@ -12,6 +12,8 @@ from tools.proxmox_api import Cluster, ProxmoxError, ask
 
 TASK_S: Final = 90.0
 LOOK_S: Final = 0.3
+GOING_S: Final = 60.0
+NET: Final = re.compile(r"net\d+")
 DOWN: Final = re.compile(r",link_down=1\b|\blink_down=1,?")
 What = Literal["power", "network"]
 
@@ -47,13 +49,20 @@ class Power:
             for one in found
         }
 
-    def take(self, vm: Vm, what: What) -> None:
-        """Power off at once, or pull the network cable."""
+    def take(self, vm: Vm, what: What, going_s: float = GOING_S, look_s: float = LOOK_S) -> None:
+        """Power off at once, or pull the network cable, and see that it is so: where Proxmox is highly available, the stop of
+        a machine is only asked for when its task ends.
+        """
         if what == "power":
             self._task(vm, "post", ("status", "stop"), {})
         else:
             net = self._net(vm)
             self._task(vm, "put", ("config",), {"net0": f"{DOWN.sub('', net)},link_down=1"})
+        began = time.monotonic()
+        while not self.away(vm, what):
+            if time.monotonic() - began > going_s:
+                raise ProxmoxError(f"{vm.name} was told to go and is still there after {going_s:.0f} s")
+            time.sleep(look_s)
 
     def give(self, vm: Vm, what: What) -> None:
         """Power on, or plug in, where that is not so already."""
@@ -69,6 +78,21 @@ class Power:
 
     def away(self, vm: Vm, what: What) -> bool:
         return not self.runs(vm) if what == "power" else bool(DOWN.search(self._net(vm)))
+
+    def busy(self, vm: Vm) -> bool:
+        """Whether Proxmox still works on it."""
+        rows: Any = self.write.get("nodes", vm.node, "tasks", vmid=str(vm.vmid), source="all")
+        open_ = {"", "running", "RUNNING"}
+        return any(
+            "endtime" not in row and row.get("status", "") in open_ for row in cast("list[Mapping[str, Any]]", rows)
+        )
+
+    def uncuttable(self, vm: Vm) -> str:
+        """Why pulling net0 would not cut it off, or not be undone as it was; ""."""
+        config = cast("Mapping[str, Any]", self.audit.get("nodes", vm.node, "qemu", vm.vmid, "config"))
+        if more := sorted(name for name in config if NET.fullmatch(name) and name != "net0"):
+            return f"{vm.name} has {', '.join(more)} beside net0: pulling one cable would not cut it off"
+        return f"{vm.name}'s net0 is unplugged already" if DOWN.search(self._net(vm)) else ""
 
     def runs(self, vm: Vm) -> bool:
         status: Any = self.audit.get("nodes", vm.node, "qemu", vm.vmid, "status", "current")

@@ -19,19 +19,20 @@ from bot.domain.ports import Cannot, Scope
 from tests.fakes import BO, QA, FakeWatch, call, mission, scope
 from tests.gate_house import House as GateHouse
 from tests.tool_house import LabProxmox, MemoryLocks, run_lab_proxmox
+from tools.drill_course import Pace
 from tools.estate import Estates
-from tools.fault_drill import DrillYard, FaultDrill, Pace
+from tools.fault_drill import DrillYard, FaultDrill
 from tools.hosts import Roster
 from tools.kubeconfig import Kubeconfigs
 from tools.kubernetes_api import Clusters
-from tools.proxmox_api import Cluster, ask
-from tools.proxmox_power import Power
+from tools.proxmox_api import Cluster, ProxmoxError, ask
+from tools.proxmox_power import Power, Vm, What
 from tools.ssh_connection import Connections
 from tools.targets import Targets
 from tools.trace import Trace
 
 pytestmark = pytest.mark.slow
-PACE = Pace(every_s=0.05, look_s=0.05, steady=3, restore_s=2, again_s=0.1, back_s=20)
+PACE = Pace(every_s=0.05, look_s=0.05, steady=3, restore_s=2, again_s=0.1, back_s=20, going_s=5)
 NAMES = ("cp1", "cp2")
 WHY = "shows that the app answers while one control plane is away"
 
@@ -110,6 +111,17 @@ class House:
     async def until(self, words: str) -> None:
         while not any(words in part for told in self.watch.told for part in told):
             await asyncio.sleep(0.02)
+
+
+class StubbornPower(Power):
+    """A machine that the cluster keeps up."""
+
+    def away(self, vm: Vm, what: What) -> bool:
+        del vm, what
+        return False
+
+    def _task(self, *given: Any, **more: Any) -> None:
+        """Asked for, and good."""
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +239,60 @@ async def test_what_cannot_be_given_back_is_said_and_ages_evidence(house: House)
     house.lab.lab("fault", {"kind": "clear"})
     assert (result.status, result.changed, result.facts["restored"]) == ("failed", True, False)
     assert "cp1 could not be given back" in result.text and "start it by hand" in result.text
+
+
+async def test_a_machine_that_goes_after_its_stop_was_given_up_comes_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request was lost on the way back, and Proxmox carries it out when everything seems well again."""
+    late: list[asyncio.TimerHandle] = []
+    loop, power = asyncio.get_running_loop(), house.power
+
+    def stop_later(*_: Any) -> None:
+        loop.call_soon_threadsafe(lambda: late.append(loop.call_later(0.15, lambda: loop.run_in_executor(None, go))))
+        raise ProxmoxError("no answer")
+
+    def go() -> None:
+        ask(power.write, "post", ("nodes", "pve1", "qemu", "121", "status", "stop"), {})
+
+    monkeypatch.setattr(Power, "take", stop_later)
+    result = await house.run(await house.approved(targets=["cp1"]))
+    assert late and (result.status, result.changed, result.facts["restored"]) == ("failed", False, True)
+    assert "no answer" in result.text
+    await asyncio.sleep(0.3)
+    assert house.runs("cp1")
+
+
+async def test_a_machine_that_stays_is_no_machine_that_was_away(house: House) -> None:
+    """Highly available, a stop is only asked for: the task is good, and the machine runs."""
+    house.lab.lab("fault", {"kind": "clear"})
+    power = Power(house.power.audit, house.power.write)
+    vm = power.machines()[121]
+    with pytest.raises(ProxmoxError, match="cp1 was told to go and is still there after 0 s"):
+        StubbornPower(power.audit, power.write).take(vm, "power", 0.2, 0.05)
+    assert power.runs(vm)
+
+
+async def test_the_seconds_begin_when_the_machine_is_away(house: House) -> None:
+    house.lab.lab("fault", {"kind": "slow_tasks", "type": "qmstop", "seconds": 2})
+    tied = {"name": "tied", "kind": "http", "url": f"{house.services.url}/tied"}
+    result = await house.run(await house.approved(targets=["cp1"], probes=[house.app(), tied]))
+    house.lab.lab("fault", {"kind": "clear"})
+    (turn,) = cast("list[dict[str, Any]]", result.facts["targets"])
+    (other,) = [one for one in turn["probes"] if one["probe"] == "tied"]
+    assert result.status == "ok" and turn["off_s"] == 5
+    assert other["answered"] == 0 < other["asked"], "whatever was asked while it was away found it away"
+
+
+async def test_a_cable_that_would_not_cut_it_off_is_not_pulled(house: House) -> None:
+    house.power.take(house.power.machines()[121], "network")
+    refused = await house.prepare(stop="network_cut", targets=["cp1"])
+    assert isinstance(refused, Cannot) and "cp1's net0 is unplugged already" in refused.text
+    house.power.give(house.power.machines()[121], "network")
+    ask(house.power.write, "put", ("nodes", "pve1", "qemu", "121", "config"), {"net1": "virtio,bridge=vmbr0"})
+    refused = await house.prepare(stop="network_cut", targets=["cp1"])
+    ask(house.power.write, "put", ("nodes", "pve1", "qemu", "121", "config"), {"delete": "net1"})
+    assert isinstance(refused, Cannot) and "cp1 has net1 beside net0" in refused.text
 
 
 async def test_the_network_is_cut_and_mended(house: House) -> None:
