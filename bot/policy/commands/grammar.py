@@ -173,7 +173,10 @@ class Grammar:
             return None
         found = {id(option): option for known, option in options.items() if known.startswith(name)}
         if len(found) == 1 and short:
-            return next(iter(found.values()))
+            option = next(iter(found.values()))
+            if listed:  # the program may know more options that begin so than the entry does
+                self._doubt(f"has the option {name}, which may be short for {option.name} or for another")
+            return option
         if not found:  # Perl's programs do not look at the case
             low = name.lower()
             found = {id(option): option for known, option in options.items() if known.lower().startswith(low)}
