@@ -12,6 +12,7 @@ from bot.policy.secret_forms import SHORTEST, forms_of
 from bot.policy.secret_patterns import KINDS, find_secrets, names_secret, unfinished
 from bot.policy.streaming import Span, StreamRedactor
 
+END = "›"  # of a placeholder
 LEARNED, NAMED, MARKED = "learned", "named", "marked"  # kinds of what no shape found
 
 
@@ -49,12 +50,19 @@ class SecretRedactor:
     def spans(self, text: str) -> Iterator[Span]:
         """Where secrets stand in `text`, and what stands for them; they may overlap, in no order."""
         marks = [mark.span() for mark in self._marks.finditer(text)] if MARK in text else []
-        for start, end, shown in self._known().find(text):
-            if not _within(marks, start, end):
-                yield start, end, shown
-        for start, end, kind in find_secrets(text):
-            if not _within(marks, start, end):
-                yield start, end, self.placeholder_of(text[start:end], kind)
+        found = [span for span in self._known().find(text) if not _within(marks, *span[:2])]
+        left = text
+        while True:
+            found += [
+                (start, end, self.placeholder_of(text[start:end], kind))
+                for start, end, kind in find_secrets(left)
+                if not _within(marks, start, end) and (left is text or left[start:end] == text[start:end])
+            ]
+            yield from found
+            blank = _blank(left, found)  # what stands for a secret ends a word: the next may begin there
+            if blank == left:
+                return
+            left, found = blank, []
 
     def continued(self, before: str, text: str) -> str:
         """`text` without secrets where it goes on from `before`: what began there goes here too."""
@@ -175,6 +183,13 @@ def _within(marks: Sequence[tuple[int, int]], start: int, end: int) -> bool:
         else:
             high = middle
     return low < len(marks) and marks[low][0] <= start and end <= marks[low][1]
+
+
+def _blank(text: str, spans: Iterable[Span]) -> str:
+    """`text` as long as it was, with nothing in its spans."""
+    for start, end, _ in spans:
+        text = text[:start] + END * (end - start) + text[end:]
+    return text
 
 
 def _without(text: str, spans: Sequence[Span]) -> str:

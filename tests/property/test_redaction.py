@@ -172,3 +172,10 @@ def test_the_time_grows_with_the_length_only(unit: str) -> None:
         redactor.text(text)
         times.append(time.perf_counter() - start)
     assert min(times) < 1.5
+
+
+def test_a_secret_that_begins_where_another_ends_goes_too() -> None:
+    """Where a word goes on no shape begins; where a placeholder ends, one does."""
+    clean = SecretRedactor("00000000").text("00000000xapp-AGE-SECRET-KEY-1 AKIA0000000000000000xapp-0000000000")
+    assert "xapp-" not in clean and "AKIA" not in clean
+    assert SecretRedactor().text("password=" + "›" * 12).startswith("password=")
