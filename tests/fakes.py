@@ -145,6 +145,7 @@ class MemoryApprovals:
         self.durable = True
         self.switch: Frozen | None = None
         self.requests: dict[RequestId, ApprovalRequest] = {}
+        self.asked_quorum: dict[RequestId, int] = {}
         self.results: dict[RequestId, ToolResult] = {}
         self.before_consume: Callable[[], Awaitable[object]] | None = None
         self.after_create: Callable[[], Awaitable[object]] | None = None
@@ -191,7 +192,17 @@ class MemoryApprovals:
         if stored.status != "pending":
             return False
         raised = replace(stored.terms, quorum=max(quorum, stored.terms.quorum))
+        self.asked_quorum.setdefault(request, stored.terms.quorum)
         self.requests[request] = replace(stored, terms=raised)
+        return True
+
+    async def lower_quorum(self, request: RequestId, without: Sequence[UserId]) -> bool:
+        stored = self.requests[request]
+        if stored.status != "pending" or request not in self.asked_quorum:
+            return False
+        terms = replace(stored.terms, quorum=self.asked_quorum.pop(request))
+        votes = tuple(one for one in stored.votes if one.user not in without)
+        self.requests[request] = replace(stored, terms=terms, votes=votes)
         return True
 
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:

@@ -221,6 +221,10 @@ class Approvals(Protocol):
         """A pending one takes at least so many votes from now on. False where it is not pending any more."""
         ...
 
+    async def lower_quorum(self, request: RequestId, without: Sequence[UserId]) -> bool:
+        """A pending one whose quorum was raised takes as many as it was asked with; votes of these no longer count."""
+        ...
+
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:
         """Pending or approved → denied, expired, cancelled, superseded. False if it was neither any more."""
         ...

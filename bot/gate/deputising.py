@@ -5,7 +5,7 @@ whose approver's role somebody else holds, does not approve where the policy say
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -58,11 +58,12 @@ async def seat(parts: Parts, request: ApprovalRequest, user: UserId, *, foreign:
         return Seat(human, decides=False)
     asked = request.requesters if request.terms.exclude_requesters else frozenset[UserId]()
     live = await standing(parts)
-    gave = next((one for one in live if one.kind == "delegation" and one.by == user), None)
+    delegated = _delegations(live)
+    gave = next((one for one in delegated if one.by == user), None)
     roles = {role.value for role in human.roles} - ({Role.APPROVER.value} if gave else set())
     if roles & request.terms.approvers:
         return Seat(human, decides=True, barred=user in asked)
-    held = next((one for one in live if one.kind == "delegation" and one.to == user), None)
+    held = next((one for one in delegated if one.to == user), None)
     if held and human.roles and Role.APPROVER.value in request.terms.approvers:
         giver = await parts.people.human(held.by)
         if giver.may(Role.APPROVER):
@@ -75,10 +76,23 @@ async def seat(parts: Parts, request: ApprovalRequest, user: UserId, *, foreign:
     return Seat(human, decides=False, through=f"decided for by {gave.to_name}" if gave else "")
 
 
+def _delegations(live: Iterable[Deputy]) -> Sequence[Deputy]:
+    """Those that count: the oldest of each giver and of each deputy. A role is handed over, so it is one vote, whatever two
+    workers accepted in the same moment.
+    """
+    givers, heirs, found = set[UserId](), set[UserId | None](), list[Deputy]()
+    for one in sorted((one for one in live if one.kind == "delegation"), key=lambda one: (one.opened_at, one.id)):
+        if one.by not in givers and one.to not in heirs:
+            givers.add(one.by)
+            heirs.add(one.to)
+            found.append(one)
+    return found
+
+
 def listed(parts: Parts, request: ApprovalRequest) -> tuple[UserId, ...]:
     """Who could approve it, as far as this worker knows the deputies: for cards, which decide nothing."""
     live = [one for one in parts.known_deputies if one.live and parts.clock.now() < one.until]
-    delegated = [one for one in live if one.kind == "delegation"]
+    delegated = _delegations(live)
     gave = {one.by for one in delegated}
     found = {user: None for role in sorted(request.terms.approvers) for user in parts.people.with_role(role)}
     kept = [user for user in found if user not in gave]
@@ -128,6 +142,9 @@ async def accept(parts: Parts, user: UserId, wanted: str) -> Answer:
     giver, heir = await parts.people.human(found.by), await parts.people.human(user)
     if not giver.may(Role.APPROVER) or not heir.roles or heir.may(Role.APPROVER):
         return None, await _refused(parts, user, "accept", "Your roles or theirs have changed since it was offered.")
+    others = [one for one in await standing(parts) if one.kind == "delegation"]
+    if any({found.by, user} & {one.by, one.to} for one in others):
+        return None, await _refused(parts, user, "accept", "One of you gives or holds another delegation already.")
     live = replace(found, live=True)
     await parts.tell(events.DELEGATION_BEGUN, "", user, **_facts(live))
     if not await parts.deputies.change(found, live):
@@ -144,6 +161,8 @@ async def end(parts: Parts, user: UserId, wanted: str) -> Answer:
     await parts.tell(events.DEPUTY_ENDED[found.kind], "", user, **_facts(found, why=f"ended by {human.name}"))
     if not await parts.deputies.change(found, None):
         return None, "It ended just now."
+    if found.request and found.live:
+        await parts.approvals.lower_quorum(found.request, [one for one in (found.by, found.to) if one])
     await standing(parts)
     return found, "Ended. What was approved and did not begin asks again."
 
@@ -170,6 +189,8 @@ async def break_glass(parts: Parts, user: UserId, wanted: str, reason: str) -> A
         why = "You asked for this: break-glass changes who may approve, and never lets who asked."
     elif here.decides:
         why = "You may decide this request as it is: press its buttons."
+    elif here.through:
+        why = f"You handed your role on ({here.through}): they decide. /approvals has its end."
     elif not reason:
         why = "A reason is missing: it stands on the card, in the record and in the report."
     elif now - request.created_at < UNANSWERED:

@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 from bot.domain.approvals import ApprovalRequest, NotCounted, RequestStatus, Vote
 from bot.domain.calls import ToolResult
 from bot.domain.grants import FREEZES
-from bot.domain.ids import RequestId, Thread, Token
+from bot.domain.ids import RequestId, Thread, Token, UserId
 from bot.store import approvals_lua as lua
 from bot.store.codec import REQUEST, RESULT, VOTE
 from bot.store.connection import Link
@@ -58,6 +58,9 @@ class RedisApprovals:
 
     async def raise_quorum(self, request: RequestId, quorum: int) -> bool:
         return bool(await self._link.run(lua.RAISE, request, quorum))
+
+    async def lower_quorum(self, request: RequestId, without: Sequence[UserId]) -> bool:
+        return bool(await self._link.run(lua.LOWER, request, *without))
 
     async def end(self, request: RequestId, status: RequestStatus, note: str) -> bool:
         return bool(await self._link.run(lua.END, request, status, note))

@@ -1,7 +1,8 @@
 """The scripts of approval requests: every change looks first and changes then, in one step.
 
 Keys:
-    request:<id> hash: json (as it was asked), status, digest, lane, expires and approved_at in ms, quorum, note, result
+    request:<id> hash: json (as it was asked), status, digest, lane, expires and approved_at in ms, quorum (and as it was
+        asked, while it is raised), note, result
     votes:<id> user → JSON; pending: id by time of asking; waits:<lane> digest → id while pending or approved
     executing:<lane> ids that began and did not finish
 """
@@ -85,7 +86,22 @@ RAISE = script(
     _OPEN,
     """
 if status ~= 'pending' then return 0 end
+call('HSETNX', k, 'asked_quorum', call('HGET', k, 'quorum'))
 call('HSET', k, 'quorum', text(math.max(tonumber(take()), tonumber(call('HGET', k, 'quorum')))))
+return 1
+""",
+)
+
+# While a request waits every vote is an aye: a deny ends it.
+LOWER = script(
+    _OPEN,
+    """
+if status ~= 'pending' or call('HEXISTS', k, 'asked_quorum') == 0 then return 0 end
+while at_arg < #ARGV do
+  if call('HDEL', p .. 'votes:' .. id, take()) == 1 then call('HINCRBY', k, 'ayes', -1) end
+end
+call('HSET', k, 'quorum', call('HGET', k, 'asked_quorum'))
+call('HDEL', k, 'asked_quorum')
 return 1
 """,
 )

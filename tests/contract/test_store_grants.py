@@ -162,3 +162,20 @@ async def test_rule_12_a_quorum_is_raised_while_it_waits_and_never_lowered(store
         assert isinstance(counted, ApprovalRequest) and counted.status == status
     assert not await store.approvals.raise_quorum(asked.id, 3)
     assert not await store.approvals.raise_quorum(RequestId("none"), 2)
+
+
+async def test_rule_12_a_raised_quorum_comes_down_to_what_was_asked_without_the_votes_of_the_two(store: Store) -> None:
+    asked = await store.approvals.create(request())
+    assert not await store.approvals.lower_quorum(asked.id, [BO]), "it is as it was asked"
+    assert await store.approvals.raise_quorum(asked.id, 2)
+    assert await store.approvals.raise_quorum(asked.id, 3)
+    await store.approvals.vote(asked.id, replace(vote(), user=BO), now())
+    assert await store.approvals.lower_quorum(asked.id, [BO, ANA])
+    lowered = await store.approvals.get(asked.id)
+    assert lowered == asked, "nothing of it is left"
+    assert not await store.approvals.lower_quorum(asked.id, [BO])
+    assert await store.approvals.raise_quorum(asked.id, 2)
+    for user, status in ((BO, "pending"), (ANA, "approved")):
+        counted = await store.approvals.vote(asked.id, replace(vote(), user=user), now())
+        assert isinstance(counted, ApprovalRequest) and counted.status == status
+    assert not await store.approvals.lower_quorum(asked.id, [BO]), "it is decided"

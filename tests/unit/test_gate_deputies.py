@@ -1,5 +1,6 @@
 """Who decides in another's place: delegation and break-glass change who may approve, never what (rule 12)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,48 @@ async def test_an_offer_is_void_where_roles_changed_before_it_was_taken(house: H
         case _:
             house.people.humans[DORA] = Human(DORA, "dora", frozenset({Role.APPROVER}))
     assert (await house.gate.accept(DORA, made.id))[0] is None
+
+
+async def test_rule_12_two_deputies_of_one_approver_are_one_vote(house: House) -> None:
+    """Two workers accepted at once, each before the other's was there."""
+    first = await delegated(house, BO, DORA)
+    twin = replace(first, id="ffff", to=EVE, to_name="eve", opened_at=first.opened_at + timedelta(seconds=1))
+    assert await house.deputies.put(twin)
+    request = await house.held()
+    assert await house.approvals.raise_quorum(request.id, 2)
+    assert (await counted(house, request, DORA)).status == "pending"
+    assert (await refused(house, request, EVE)).why == "not_an_approver"
+    assert house.gate.card(request).who_may == (CHRIS, DORA)
+
+
+async def test_a_second_offer_of_one_approver_is_not_taken(house: House) -> None:
+    first = await offered(house, BO, DORA)
+    twin = replace(first, id="ffff", to=EVE, to_name="eve")
+    assert await house.deputies.put(twin)
+    assert (await house.gate.accept(DORA, first.id))[0] is not None
+    live, text = await house.gate.accept(EVE, "ffff")
+    assert (live, text) == (None, "One of you gives or holds another delegation already.")
+
+
+async def test_rule_12_what_break_glass_raised_comes_down_when_it_ends(house: House) -> None:
+    request = await house.held()
+    made = await broken(house, request, DORA, EVE)
+    await counted(house, request, DORA)
+    assert (await house.gate.end_deputy(EVE, made.id))[0] is not None
+    assert (await refused(house, request, DORA)).why == "not_an_approver"
+    approved = await counted(house, request, BO)
+    assert (approved.status, approved.terms.quorum, [one.user for one in approved.votes]) == ("approved", 1, [BO])
+    assert ((await house.settle(approved)).request.status, house.apply.ran) == ("done", 1)
+
+
+async def test_who_handed_their_role_on_joins_no_break_glass(house: House) -> None:
+    request = await house.held()
+    await delegated(house, BO, DORA)
+    house.clock.move(900)
+    made, text = await house.gate.break_glass(BO, request.short, "I am here after all")
+    assert made is None and text.startswith("You handed your role on (decided for by dora)")
+    assert (await house.gate.break_glass(EVE, request.short, "nobody answers"))[0] is not None
+    assert (await house.gate.break_glass(BO, request.short, "I am here after all"))[0] is None
 
 
 async def test_strangers_end_nobodys_delegation(house: House) -> None:
