@@ -25,6 +25,7 @@ class OrderedGate(Protocol):
     async def thaw(self, user: UserId) -> tuple[Freeze | None, str]: ...
     async def delegate(self, user: UserId, to: UserId, lasts: timedelta, reason: str) -> tuple[Deputy | None, str]: ...
     async def accept(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]: ...
+    async def ending_deputy(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]: ...
     async def end_deputy(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]: ...
     async def break_glass(self, user: UserId, request: str, reason: str) -> tuple[Deputy | None, str]: ...
     def card(self, request: ApprovalRequest, result: ToolResult | None = None) -> ApprovalCard: ...
@@ -74,7 +75,7 @@ class Orders:
                 made, text = await self._gate.accept(user, deputy)
                 told = f"Delegation: {made.words}. {made.by_name} does not decide meanwhile" if made else ""
             case End(deputy):
-                made, text = await self._gate.end_deputy(user, deputy)
+                made, text = await self._gate.ending_deputy(user, deputy)
                 told = f"Ended: {made.words}" if made else ""
             case BreakGlass(request, reason):
                 made, text = await self._gate.break_glass(user, request, reason)
@@ -84,6 +85,11 @@ class Orders:
         if made is not None:
             key = f"deputy:{made.id}:{'ended' if isinstance(order, End) else 'live' if made.live else 'offered'}"
             await self._tell(asked, key, Notice(f"{told}.", MARKED if made.live else ""))
+        if made is not None and isinstance(
+            order, End
+        ):  # told before it is gone: nobody could tell afterwards what it was
+            _, text = await self._gate.end_deputy(user, order.deputy)
+            await self._redraw()
         return text
 
     async def _tell(self, asked: Commanded, key: str, notice: Notice) -> None:
@@ -94,6 +100,9 @@ class Orders:
             thread = await self._journal.thread_of(mission)
             if thread is not None and thread != here:
                 await self._outbox.put(Post(f"{key}:{mission}", thread, WATCHBILL, notice))
+        await self._redraw()
+
+    async def _redraw(self) -> None:
         for request in await self._approvals.pending():
             await self._outbox.put(Post(f"request:{request.id}", request.thread, WATCHBILL, self._gate.card(request)))
 

@@ -112,6 +112,9 @@ async def offer(parts: Parts, giver: UserId, to: UserId, lasts: timedelta, reaso
     human, heir = await parts.people.human(giver), await parts.people.human(to)
     reason = _reason(parts, reason)
     known = [one for one in (await _all(parts)) if one.kind == "delegation"]
+    again = next((one for one in known if (one.by, one.to, one.reason, one.live) == (giver, to, reason, False)), None)
+    if again is not None:
+        return again, _offered(again)
     if not human.may(Role.APPROVER):
         why = "Only an approver of people.yaml hands the role on; what was handed to you, you cannot."
     elif giver == to or not heir.roles or heir.standing != "member":
@@ -129,16 +132,23 @@ async def offer(parts: Parts, giver: UserId, to: UserId, lasts: timedelta, reaso
         made = Deputy(secrets.token_hex(2), "delegation", giver, human.name, to, heir.name, reason, now, now + lasts)
         await parts.tell(events.DELEGATION_OFFERED, "", giver, **_facts(made))
         if await parts.deputies.put(made):
-            return made, f"Offered to {heir.name} as {made.id}. It stands once they write “approvals accept {made.id}”."
+            return made, _offered(made)
         why = "That was not kept. Say it again."
     return None, await _refused(parts, giver, "delegate", why)
+
+
+def _offered(made: Deputy) -> str:
+    return f"Offered to {made.to_name} as {made.id}. It stands once they write “approvals accept {made.id}”."
 
 
 async def accept(parts: Parts, user: UserId, wanted: str) -> Answer:
     """Take an offered role. Everything that the offer needed has to hold still."""
     found = await _named(parts, wanted)
-    if found is None or found.kind != "delegation" or found.to != user or found.live:
+    if found is None or found.kind != "delegation" or found.to != user:
         return None, await _refused(parts, user, "accept", "No delegation with this number is offered to you.")
+    text = f"You decide for {found.by_name} until {found.until:%Y-%m-%d %H:%M} UTC; they do not meanwhile."
+    if found.live:  # said twice, or said once and heard twice: what is told about it may be told again
+        return found, text
     giver, heir = await parts.people.human(found.by), await parts.people.human(user)
     if not giver.may(Role.APPROVER) or not heir.roles or heir.may(Role.APPROVER):
         return None, await _refused(parts, user, "accept", "Your roles or theirs have changed since it was offered.")
@@ -150,14 +160,23 @@ async def accept(parts: Parts, user: UserId, wanted: str) -> Answer:
     if not await parts.deputies.change(found, live):
         return None, "It ended just now."
     await standing(parts)
-    return live, f"You decide for {found.by_name} until {found.until:%Y-%m-%d %H:%M} UTC; they do not meanwhile."
+    return live, text
 
 
-async def end(parts: Parts, user: UserId, wanted: str) -> Answer:
-    """The giver, the deputy, one of the two, or an admin ends it at once. It only takes away."""
+async def ending(parts: Parts, user: UserId, wanted: str) -> Answer:
+    """What `end` would end: the giver, the deputy, one of the two, or an admin may."""
     found, human = await _named(parts, wanted), await parts.people.human(user)
     if found is None or not ({found.by, found.to} & {user} or human.may(Role.ADMIN)):
         return None, await _refused(parts, user, "end", "There is no such delegation or break-glass of yours.")
+    return found, ""
+
+
+async def end(parts: Parts, user: UserId, wanted: str) -> Answer:
+    """At once. It only takes away."""
+    found, why = await ending(parts, user, wanted)
+    if found is None:
+        return None, why
+    human = await parts.people.human(user)
     await parts.tell(events.DEPUTY_ENDED[found.kind], "", user, **_facts(found, why=f"ended by {human.name}"))
     if not await parts.deputies.change(found, None):
         return None, "It ended just now."
@@ -187,6 +206,8 @@ async def break_glass(parts: Parts, user: UserId, wanted: str, reason: str) -> A
     now = parts.clock.now()
     if here.barred or (request.terms.exclude_requesters and user in request.requesters):
         why = "You asked for this: break-glass changes who may approve, and never lets who asked."
+    elif open_for and open_for.live and user in {open_for.by, open_for.to}:
+        return open_for, _both(open_for, request)
     elif here.decides:
         why = "You may decide this request as it is: press its buttons."
     elif here.through:
@@ -196,9 +217,10 @@ async def break_glass(parts: Parts, user: UserId, wanted: str, reason: str) -> A
     elif now - request.created_at < UNANSWERED:
         at = request.created_at + UNANSWERED
         why = f"Approvers have until {at:%H:%M} UTC to answer first."
-    elif open_for and (open_for.live or open_for.by == user):
-        why = "You said so already; a second listed person has to join."
-        why = "Two people have it already." if open_for.live else why
+    elif open_for and open_for.by == user and not open_for.live:
+        return open_for, "You said so already; a second listed person has to join."
+    elif open_for and open_for.live:
+        why = "Two people have it already."
     elif open_for:
         return await _join(parts, request, open_for, human, reason)
     else:
@@ -225,7 +247,11 @@ async def _join(parts: Parts, request: ApprovalRequest, first: Deputy, human: Hu
     if not await parts.approvals.raise_quorum(request.id, TOGETHER) or not await parts.deputies.change(first, live):
         return None, "The request or the break-glass ended just now."
     await standing(parts)
-    return live, f"You and {first.by_name} may decide request {request.short} now; approving takes both of you."
+    return live, _both(live, request)
+
+
+def _both(live: Deputy, request: ApprovalRequest) -> str:
+    return f"{live.by_name} and {live.to_name} may decide request {request.short} now; approving takes both."
 
 
 async def _all(parts: Parts) -> Sequence[Deputy]:

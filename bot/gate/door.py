@@ -76,6 +76,10 @@ class Gate:
         """Take a role that was offered."""
         return await deputising.accept(self._parts, user, deputy)
 
+    async def ending_deputy(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]:
+        """What `end_deputy` would end."""
+        return await deputising.ending(self._parts, user, deputy)
+
     async def end_deputy(self, user: UserId, deputy: str) -> tuple[Deputy | None, str]:
         """End a delegation or a break-glass."""
         return await deputising.end(self._parts, user, deputy)
