@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from bot.domain.calls import CallClass
-from bot.policy.commands.entries import But, Condition, Entry, Judgement, Kind, Program
+from bot.policy.commands.entries import But, Condition, Entry, Judgement, Kind, Program, rank
 from bot.policy.commands.facts import Environment
 from bot.policy.commands.findings import Finding
 from bot.policy.commands.grammar import TAKES_ALL, Reading
@@ -16,10 +16,12 @@ NO_VERB = Judgement(CallClass.UNKNOWN, "has no verb")
 def option_findings(program: Program, reading: Reading, simple: Simple) -> Iterator[Finding]:
     """The class of the command, then what its options and words raise it to."""
     entry, shown = reading.entry, simple.shown
-    but = next((but for but in entry.but if _holds(but, reading)), None)
-    base = but.judgement if but else _base(entry, reading)
-    yield Finding.of(base, shown, program.rule(entry.name))
-    if but is None:
+    certain, guessed = (
+        next((but for but in entry.but if _holds(but, reading, sure=sure)), None) for sure in (True, False)
+    )
+    bases = [but.judgement if but else _base(entry, reading) for but in (certain, guessed)]
+    yield Finding.of(max(bases, key=lambda base: rank(base.cls)), shown, program.rule(entry.name))
+    if certain is None:
         for condition, judgement in entry.raises:
             if _raised(condition, reading):
                 yield Finding.of(judgement, shown, program.rule(entry.name, condition.option))
@@ -78,8 +80,8 @@ def _raised(condition: Condition, reading: Reading) -> bool:
     )
 
 
-def _holds(but: But, reading: Reading) -> bool:
-    if but.given and not any(_always(condition, reading) for condition in but.given):
+def _holds(but: But, reading: Reading, *, sure: bool) -> bool:
+    if but.given and not any(_always(condition, reading, sure=sure) for condition in but.given):
         return False
     if any(_raised(condition, reading) for condition in but.absent):
         return False
@@ -90,10 +92,11 @@ def _holds(but: But, reading: Reading) -> bool:
     )
 
 
-def _always(condition: Condition, reading: Reading) -> bool:
-    """Given, and in every occurrence as asked: of several the program may take any."""
+def _always(condition: Condition, reading: Reading, *, sure: bool) -> bool:
+    """Given, `sure`: for certain, and in every occurrence as asked: of several the program may take any."""
     occurrences = [given for given in reading.given if given.option.name == condition.option]
-    return bool(occurrences) and all(condition.fits(_text(given.value), unknown=False) for given in occurrences)
+    there = not all(given.guessed for given in occurrences) if sure else bool(occurrences)
+    return there and all(condition.fits(_text(given.value), unknown=False) for given in occurrences)
 
 
 def _text(value: Word | None) -> str | None:

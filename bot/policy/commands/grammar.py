@@ -27,6 +27,7 @@ class Given:
     at: int
     head: str = ""
     words: tuple[Word, ...] = ()
+    guessed: bool = False  # it may be meant; so it may raise a class, and never lower one
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +248,10 @@ class Grammar:
         after = self._words[self._at] if self._at < len(self._words) else None
         for option in sorted(begun.values(), key=_meant_first)[:MOST_MEANT]:
             if option.kind is Kind.FLAG:
-                self.reading.given.append(Given(option, None, self._at - 1))
+                self.reading.given.append(Given(option, None, self._at - 1, guessed=True))
             elif option.kind not in {Kind.COMMAND, Kind.UNTIL}:
                 meant = Word.of(value) if sign else after
-                self.reading.given.append(Given(option, meant, self._at - 1))
+                self.reading.given.append(Given(option, meant, self._at - 1, guessed=True))
 
     def _take(self, option: Option, at: int) -> None:
         """An option whose value, if it has one, is the next word."""
