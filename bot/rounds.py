@@ -61,8 +61,9 @@ class Rounds:
 
     async def go(self) -> Sequence[Reprobed]:
         """The round that is due now, if it is nobody else's: what was found, of all missions that it looked at."""
-        now = self._clock.now()
-        if not await self._locks.claim("rounds", int(now.timestamp() // self._every.total_seconds())):
+        every = self._every.total_seconds()
+        begins = int(self._clock.now().timestamp() // every * every)  # in seconds, as another schedule would say it too
+        if not await self._locks.claim("rounds", begins):
             return ()
         found: list[Reprobed] = []
         for number in (await self._journal.missions(running=False))[:NEWEST]:

@@ -157,7 +157,7 @@ class Status:
         call = ToolCall(CallId(f"status-{what}"), tool, {"what": what}, WATCHBILL, state.id, 0)
         try:
             async with asyncio.timeout(self._patience_s):
-                answer = await self._door.submit(call, Scope(state, WATCHBILL, 0, now), "", self._watch)
+                answer = await self._door.probe(call, Scope(state, WATCHBILL, 0, now), self._watch)
         except TimeoutError:
             return f"no answer within {self._patience_s:g} s"
         if isinstance(answer, Ran) and answer.result.status == "ok":

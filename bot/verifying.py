@@ -77,6 +77,8 @@ class Verifier:
         if probed is not None and probed.cls is not CallClass.READ:
             return Reprobed(criterion, "not probed", f"{evidence.tool} asks people each time: {evidence.words}"[:SHOWN])
         result = await self._probe(state, criterion, evidence)
+        if result.facts.get("asks"):
+            return Reprobed(criterion, "not probed", f"{result.text} {evidence.words}"[:SHOWN])
         said = (result.text.strip().splitlines() or [""])[0][:SHOWN]
         if not result.facts:
             return Reprobed(criterion, "no answer", said)
@@ -89,8 +91,10 @@ class Verifier:
         now = self._clock.now()
         number = CallId(f"verify-{state.id}-{criterion.number}-{now.timestamp():.0f}")
         call = ToolCall(number, evidence.tool, evidence.arguments, evidence.by, state.id, state.turns)
-        answer = await self._door.submit(call, Scope(state, evidence.by, state.turns, now), "", self._watch)
+        answer = await self._door.probe(call, Scope(state, evidence.by, state.turns, now), self._watch)
         if isinstance(answer, Ran):
+            return answer.result
+        if answer.result.facts.get("asks"):
             return answer.result
         return ToolResult(number, evidence.tool, "refused", f"not run: {answer.result.text}")
 

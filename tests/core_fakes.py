@@ -202,6 +202,11 @@ class ScriptedDoor:
         self.running -= 1
         return self.answers[call.tool](call, scope)
 
+    async def probe(self, call: ToolCall, scope: Scope, watch: Watch) -> Ran | Refused:
+        answer = await self.submit(call, scope, "", watch)
+        assert not isinstance(answer, Held)
+        return answer
+
 
 def result(call: ToolCall, status: ResultStatus = "ok", text: str = "fine", **more: Any) -> ToolResult:
     return ToolResult(call.id, call.tool, status, text, **more)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from bot.domain.approvals import Submitted
+from bot.domain.approvals import Ran, Refused, Submitted
 from bot.domain.calls import Prepared, ToolCall, ToolResult
 from bot.domain.ids import (
     Json,
@@ -188,6 +188,10 @@ class Door(Protocol):
 
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
         """Run it, refuse it, or ask people. Never raises for what a model proposed."""
+        ...
+
+    async def probe(self, call: ToolCall, scope: Scope, watch: Watch) -> Ran | Refused:
+        """Run it where that takes nobody's word; else refuse it, with `asks` among the facts. For what no agent proposed."""
         ...
 
 

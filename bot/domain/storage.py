@@ -381,7 +381,9 @@ class Locks(Protocol):
     async def unlock(self, name: str, holder: str) -> None: ...
 
     async def claim(self, name: str, number: int) -> bool:
-        """True for the first who claims this number under this name; a lower one is claimed with it."""
+        """True for the first who claims this number under this name (rounds: when one begins, in seconds); a lower one is
+        claimed with it.
+        """
         ...
 
     async def holder(self, name: str) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot.domain.approvals import ApprovalRequest, NotCounted, Settlement, Submitted, VoteAnswer
+from bot.domain.approvals import ApprovalRequest, NotCounted, Ran, Refused, Settlement, Submitted, VoteAnswer
 from bot.domain.calls import ToolCall, ToolResult
 from bot.domain.deputies import Deputy
 from bot.domain.grants import Freeze, Grant
@@ -26,6 +26,10 @@ class Gate:
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
         """Run a read, refuse, or ask people. Never raises for what a model proposed."""
         return await submission.submit(self._parts, call, scope, words, watch)
+
+    async def probe(self, call: ToolCall, scope: Scope, watch: Watch) -> Ran | Refused:
+        """Run a read or refuse; people are asked nothing, and nothing is left that waits."""
+        return await submission.probe(self._parts, call, scope, watch)
 
     async def vote(self, cast: VoteCast) -> VoteAnswer:
         """Count one click, or say why not. Every answer has its own audit event."""

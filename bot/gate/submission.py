@@ -55,7 +55,16 @@ class Asking:
     stops: int
 
 
-async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
+async def probe(parts: Parts, call: ToolCall, scope: Scope, watch: Watch) -> Ran | Refused:
+    """The clock or a table's row wants to look: it runs where nobody has to be asked, and is refused elsewhere."""
+    answer = await submit(parts, call, scope, "", watch, may_ask=False)
+    assert not isinstance(answer, Held)
+    return answer
+
+
+async def submit(
+    parts: Parts, call: ToolCall, scope: Scope, words: str, watch: Watch, *, may_ask: bool = True
+) -> Submitted:
     """Run it, refuse it, or ask people."""
     stops = await parts.leases.stops(scope.mission.thread.lane)
     if watch.stopping():
@@ -77,6 +86,9 @@ async def submit(parts: Parts, call: ToolCall, scope: Scope, words: str, watch: 
                 text = f"{call.tool} changes things outside, so it runs only through an approved request."
                 return await _refuse(parts, call, No(refused(call, text), "durable"))
             return await _run(parts, ready, scope, watch, {"policies": list(policies), "environment": environment})
+        case NeedsApproval() if not may_ask:
+            text = f"{call.tool} asks people each time it is {effect.cls.value}."
+            return await _refuse(parts, call, No(refused(call, text, facts={"asks": True}), "asks"))
         case NeedsApproval() if frozen := await frozen_for(parts, effect.cls):
             text = (
                 f"Not now: {frozen}. No change begins before people lift it. Tell them what waits, and end your turn."

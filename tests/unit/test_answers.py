@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from bot.answers import Answers, Silent
-from bot.domain.approvals import ApprovalRequest, Ran, Submitted
+from bot.domain.approvals import ApprovalRequest, Ran, Refused, Submitted
 from bot.domain.calls import CallClass, ToolCall, ToolResult
 from bot.domain.contract import Criterion, Evidence
 from bot.domain.deputies import Deputy
@@ -54,13 +54,20 @@ class Door:
     away: frozenset[str] = frozenset()
     kubernetes: Mapping[str, Any] | None = None
     status: int = 200
+    asks: bool = False
     asked: list[str] = field(default_factory=list[str])
 
     async def submit(self, call: ToolCall, scope: Scope, words: str, watch: Watch) -> Submitted:
-        assert (words, watch.stopping()) == ("", 0)
+        raise AssertionError("nobody is asked by looking", call, scope, words, watch)
+
+    async def probe(self, call: ToolCall, scope: Scope, watch: Watch) -> Ran | Refused:
+        assert watch.stopping() == 0
         self.asked.append(call.tool)
         if call.tool in self.away:
             await asyncio.Event().wait()
+        if self.asks:
+            text = f"{call.tool} asks people each time it is change."
+            return Refused(ToolResult(call.id, call.tool, "refused", text, facts={"asks": True}))
         if call.tool == "http_probe":
             assert scope.persona == QA
             return Ran(ToolResult(call.id, call.tool, "ok", f"{self.status} in 9 ms", facts={"status": self.status}))
@@ -133,6 +140,15 @@ async def show(door: Door, state: Mission | None = None, held: tuple[str, str] |
     status = Status(door=door, approvals=waits, journal=journal, clock=clock, watch=Silent(), verifier=verifier, lock=lock,
                     estate="home", patience_s=0.2)  # fmt: skip
     return await status.show(ASKED)
+
+
+async def test_what_would_ask_people_is_not_probed_and_says_so() -> None:
+    """It was a read when it was recorded, or nobody knows any more: what it is today counts."""
+    door = Door(asks=True)
+    verifier = Verifier(door, cast("Any", Silence()), FakeClock(), Silent())
+    (one,) = await verifier.look(replace(proved(), results={}))
+    assert (one.standing, door.asked) == ("not probed", ["http_probe"])
+    assert one.seen.startswith("http_probe asks people each time it is change.")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bot.domain.ids import CallId, Digest
 from bot.domain.state import CallRecord, Denial, Exchange, OpenRequest
 from bot.domain.storage import StoreUnavailableError
 from bot.gate.boundary import MOST, PIECE
-from tests.fakes import ANA, ARCHITECT, BO, BUILDER, CHRIS, NOW, QA, SENTINEL, THREAD, mission
+from tests.fakes import ANA, ARCHITECT, BO, BUILDER, CHRIS, NOW, QA, SENTINEL, THREAD, call, mission, scope
 from tests.gate_house import CHANGE, DESTROY, REVISION, SECRET, House, reviewed, verdict
 
 
@@ -31,6 +31,18 @@ async def test_an_allowed_read_runs_and_is_audited_before_it_runs(house: House) 
     assert isinstance(answer, Ran)
     assert (answer.result.status, answer.result.text, house.look.ran) == ("ok", "looked", 1)
     assert house.audit.events[0].facts["policies"] == ["policies/reads.cedar: everyone"]
+
+
+async def test_rule_9_the_clock_runs_a_read_and_asks_nobody_for_anything_else(house: House) -> None:
+    scoped = scope(house.state, BUILDER)
+    looked = await house.gate.probe(call("proxmox_read", BUILDER, what="nodes"), scoped, house.watch)
+    assert isinstance(looked, Ran) and looked.result.status == "ok"
+    for number, cls in enumerate((CallClass.CHANGE, CallClass.DESTROY, CallClass.UNKNOWN), 1):
+        house.apply.effect = replace(CHANGE, cls=cls)
+        answer = await house.gate.probe(call("terraform_apply", BUILDER, number), scoped, house.watch)
+        assert isinstance(answer, Refused) and answer.result.facts == {"asks": True}, cls
+    assert (await house.approvals.pending(), house.apply.ran) == ([], 0)
+    assert "request.asked" not in house.audit.kinds()
 
 
 async def test_rule_9_an_unknown_tool_is_refused_with_the_tools_there_are(house: House) -> None:

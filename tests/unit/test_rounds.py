@@ -73,6 +73,19 @@ async def test_rule_8_ended_missions_are_looked_at_once_a_round_by_one_worker() 
     assert prober.looked == ["1", "2", "1", "2", "3"]
 
 
+async def test_rule_8_another_schedule_neither_ends_the_rounds_nor_makes_one_too_many() -> None:
+    clock = FakeClock()
+    prober, hourly, _ = house(clock, 1)
+    weekly = Rounds(prober, hourly._journal, hourly._locks, clock, 7 * 24.0)  # pyright: ignore[reportPrivateUsage]
+    assert len(await hourly.go()) == 3
+    assert await weekly.go() == (), "its week began before the last round"
+    clock.move(8 * 24 * 3600)
+    assert await weekly.go() != ()
+    assert await weekly.go() == ()
+    clock.move(3600)
+    assert await hourly.go() != ()
+
+
 async def test_without_a_schedule_nothing_is_looked_at() -> None:
     prober, one, _ = house(FakeClock(), every_h=0.0)
     stop = asyncio.Event()
