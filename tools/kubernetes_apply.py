@@ -1,8 +1,10 @@
 """`kubernetes_apply`: a manifest of the mission's code, server-side, after people saw what differs. Nothing is applied by halves
-for want of a look: before the first object is sent, the API server tries all of them dry.
+for want of a look: before the first object is sent, the writing access has to see what people saw, and the API server
+tries all of them dry: one that would do more than the card said is not sent.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,7 +19,9 @@ from tools.estate import Estates, GitError, estate_in_use, estate_lock
 from tools.folder import Folder, RefusedPathError
 from tools.kubeconfig import KubeconfigError
 from tools.kubernetes_api import APPLY, Api, Clusters, KubernetesError, Resource
-from tools.kubernetes_manifest import MANAGER, ManifestError, Thing, differences, harm, packed, read, unpacked
+from tools.kubernetes_harm import harm
+from tools.kubernetes_manifest import MANAGER, ManifestError, Thing, differences, packed, read, unpacked
+from tools.kubernetes_owned import effects, removals, unseen
 from tools.kubernetes_rows import Fields, fields
 from tools.paths import LARGEST, check_path
 from tools.run_directory import seconds_since
@@ -89,7 +93,7 @@ class KubernetesApply(TypedTool[ApplyArguments]):
         api, done = self._clusters.write(str(prepared.binding["estate"])), list[str]()
         status: ResultStatus
         try:
-            text = await asyncio.to_thread(_tried, api, things, take_over=arguments.take_over)
+            text = await asyncio.to_thread(_tried, api, things, prepared.pins, take_over=arguments.take_over)
             status = "failed" if text else "ok"
             if not text:
                 status, text = await self._apply(api, things, arguments, trace, done, watch)
@@ -175,12 +179,12 @@ def look(api: Api, things: tuple[Thing, ...]) -> dict[str, Look]:
             live: Fields | None = api.get(resource.path(thing.namespace, thing.name))
         except KubernetesError as error:
             if error.status == 403:
-                found[thing.label] = Look(None, [f"? {UNREADABLE}"], UNREADABLE)
+                found[thing.label] = Look(None, [f"? {UNREADABLE}", *differences(thing.body, None)], UNREADABLE)
                 continue
             if error.status != 404:
                 raise
             live = None
-        found[thing.label] = Look(live, differences(thing.body, live))
+        found[thing.label] = Look(live, [*differences(thing.body, live), *removals(thing.body, live)])
     spaces = {one.namespace for one in things if one.namespace} - made
     for space in sorted(spaces):
         api.get(f"/api/v1/namespaces/{space}")
@@ -198,7 +202,10 @@ def effect_of(
     path: str, estate: str, things: tuple[Thing, ...], found: Mapping[str, Look], *, take_over: bool
 ) -> Effect:
     acting = [one for one in things if found[one.label].lines]
-    harms = [words for words in map(harm, acting) if words]
+    worst = [one for one in map(harm, acting) if one is not None]
+    worst += [(CallClass.UNKNOWN, f"{one.label} {UNREADABLE}") for one in acting if found[one.label].problem]
+    cls = max((one[0] for one in worst), key=_weight, default=CallClass.CHANGE)
+    harms = [words for _, words in sorted(worst, key=lambda one: -_weight(one[0]))]
     made = [one for one in acting if found[one.label].live is None and not found[one.label].problem]
     rows = [
         Item("create" if one in made else "update", one.label, _brief(found[one.label].lines)) for one in acting
@@ -211,7 +218,7 @@ def effect_of(
     if take_over:
         notes = [*notes, "Takes over fields that another manager owns."]
     return Effect(
-        cls=CallClass.DESTROY if harms else CallClass.CHANGE,
+        cls=cls,
         rule=f"kubernetes: apply{', ' + harms[0] if harms else ''}"[:120],
         reason=harms[0] if harms else "changes objects of the cluster",
         title=f"Apply {path} to the cluster of {estate}",
@@ -222,6 +229,11 @@ def effect_of(
         undo=f"apply the earlier revision of {path}; new objects: delete them",
         notes=tuple(notes),
     )
+
+
+def _weight(cls: CallClass) -> int:
+    """What is not known asks for as much as what destroys, and says so only where nothing is known to destroy."""
+    return (CallClass.CHANGE, CallClass.UNKNOWN, CallClass.DESTROY).index(cls)
 
 
 def _brief(lines: list[str]) -> str:
@@ -253,27 +265,49 @@ def _resource(api: Api, thing: Thing) -> Resource:
     return resource
 
 
-def _send(api: Api, thing: Thing, *, take_over: bool, dry: bool = False) -> str:
+def _sent(api: Api, thing: Thing, *, take_over: bool, dry: bool = False) -> tuple[bool, Fields]:
+    """Whether it was created, and what it is then."""
     query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "force": str(take_over).lower()}
     query |= {"dryRun": "All"} if dry else {}
     place = _resource(api, thing).path(thing.namespace, thing.name)
     status, said = api.raw("PATCH", place, query, thing.body, APPLY)
-    return f"{thing.label} {'created' if status == 201 else 'applied'}" if said else thing.label
+    return status == 201, json.loads(said)
 
 
-def _tried(api: Api, things: tuple[Thing, ...], *, take_over: bool) -> str:
-    """What the API server has against any of them, or "". Objects of a namespace that is made here cannot be tried."""
+def _send(api: Api, thing: Thing, *, take_over: bool) -> str:
+    created, _ = _sent(api, thing, take_over=take_over)
+    return f"{thing.label} {'created' if created else 'applied'}"
+
+
+def _tried(api: Api, things: tuple[Thing, ...], pins: Mapping[str, str], *, take_over: bool) -> str:
+    """Why nothing is sent, or "": the writing access sees something else than people saw, the API server has something
+    against one of them, or one would do what no line of the card says. Objects of a namespace that is made here cannot
+    be tried.
+    """
+    found = look(api, things)
+    if moved := _moved(pins_of(found), pins):
+        return f"The writing access sees another state than people approved: {', '.join(moved)}."
     made = {one.name for one in things if one.kind == "Namespace"}
     wrong: list[str] = []
     for thing in things:
+        seen = found[thing.label]
         try:
-            _send(api, thing, take_over=take_over, dry=True)
+            _, after = _sent(api, thing, take_over=take_over, dry=True)
         except KubernetesError as error:
             if error.status == 404 and thing.namespace in made:
                 continue
             hint = " take_over=true takes those fields, and people see it." if error.status == 409 else ""
             wrong.append(f"{thing.label}: {error}{hint}")
+            continue
+        if seen.live is not None and (more := unseen(effects(seen.live, after), seen.lines)):
+            wrong.append(f"{thing.label}: it would also change {', '.join(more[:SHOWN])}, which the card did not show")
     return "\n".join(wrong)
+
+
+def _moved(seen: Mapping[str, str], approved: Mapping[str, str]) -> list[str]:
+    """What differs, but for objects that the reading access may not see and people were told so."""
+    unknown = {name for name, pin in approved.items() if pin == UNREADABLE}
+    return sorted(name for name in {*seen, *approved} - unknown if seen.get(name) != approved.get(name))
 
 
 def _facts(done: Any) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""Manifests of the mission's code as data: which objects, what they can harm, and how they differ from what is there. Pure."""
+"""Manifests of the mission's code as data: which objects, and how they differ from what is there. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,12 +21,6 @@ FIRST: Final = (
     "ClusterRole",
     "Role",
 )
-RIGHTS: Final = frozenset(
-    {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
-     "APIService", "CertificateSigningRequest", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
-)  # fmt: skip
-HOST_FIELDS: Final = ("hostNetwork", "hostPID", "hostIPC")
-PODS: Final = (("spec",), ("spec", "template", "spec"), ("spec", "jobTemplate", "spec", "template", "spec"))
 MERGE_KEYS: Final = ("name", "containerPort", "port", "mountPath", "key", "ip", "topologyKey", "type")
 UNSET: Final = object()
 
@@ -83,23 +77,12 @@ def unpacked(text: str) -> tuple[Thing, ...]:
     return tuple(_thing(one) for one in json.loads(text))
 
 
-def harm(thing: Thing) -> str:
-    """Why this is more than a change of an app: it gives rights, reaches the host, or takes an app away; or ""."""
-    if thing.kind in RIGHTS:
-        given = fields(thing.body, "roleRef").get("name")
-        return f"{thing.label} gives rights" + (f" ({given})" if given else "")
-    if thing.kind in {"Deployment", "StatefulSet", "ReplicaSet"} and fields(thing.body, "spec").get("replicas") == 0:
-        return f"{thing.label} gets no replicas: it is taken out of service"
-    reaches = sorted(set(_host_reach(thing.body)))
-    return f"{thing.label} reaches the host: {', '.join(reaches)}" if reaches else ""
-
-
 def differences(wanted: Fields, live: Fields | None) -> list[str]:
     """Lines of the fields that the file sets: `+` where there was nothing, `~` where it differs. Nothing else is touched."""
     body = {key: value for key, value in wanted.items() if key != "status"}
     if live is None:
-        return [f"+ {line}" for line in _leaves(body, "")]
-    return list(_compare(body, live, ""))
+        return [f"+ {line}" for line in leaves(body, "")]
+    return list(compared(body, live))
 
 
 def _flat(document: Any) -> Iterator[Any]:
@@ -127,38 +110,22 @@ def _thing(body: Any) -> Thing:
     return thing
 
 
-def _host_reach(body: Fields) -> Iterator[str]:
-    for path in PODS:
-        spec = fields(body, *path)
-        yield from (name for name in HOST_FIELDS if spec.get(name))
-        for volume in rows_of(spec.get("volumes")):
-            if "hostPath" in volume:
-                yield f"hostPath {fields(volume, 'hostPath').get('path')}"
-        for part in ("containers", "initContainers"):
-            for container in rows_of(spec.get(part)):
-                context = fields(container, "securityContext")
-                if context.get("privileged"):
-                    yield f"privileged {container.get('name')}"
-                added = fields(context, "capabilities").get("add")
-                if added:
-                    yield f"capabilities {', '.join(map(str, cast('list[Any]', added)))}"
-
-
-def _compare(wanted: Any, live: Any, place: str) -> Iterator[str]:
+def compared(wanted: Any, live: Any, place: str = "") -> Iterator[str]:
+    """The lines of `differences` below `place`."""
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         for key, value in cast("Fields", wanted).items():
-            yield from _compare(value, cast("Fields", live).get(key, UNSET), f"{place}.{key}".lstrip("."))
-    elif isinstance(wanted, list) and isinstance(live, list) and (key := _merge_key(wanted)):
+            yield from compared(value, cast("Fields", live).get(key, UNSET), f"{place}.{key}".lstrip("."))
+    elif isinstance(wanted, list) and isinstance(live, list) and (key := merge_key(wanted)):
         there = {one.get(key): one for one in rows_of(live)}
         for one in rows_of(wanted):
-            yield from _compare(one, there.get(one.get(key), UNSET), f"{place}[{one.get(key)}]")
+            yield from compared(one, there.get(one.get(key), UNSET), f"{place}[{one.get(key)}]")
     elif live is UNSET:
-        yield from (f"+ {line}" for line in _leaves(wanted, place))
+        yield from (f"+ {line}" for line in leaves(wanted, place))
     elif not _same(wanted, live):
         yield f"~ {place}: {_short(live)} → {_short(wanted)}"
 
 
-def _merge_key(wanted: Any) -> str:
+def merge_key(wanted: Any) -> str:
     """What names the members of a list, where something does."""
     rows = rows_of(wanted)
     if not rows or len(rows) != len(cast("list[Any]", wanted)):
@@ -173,13 +140,14 @@ def _same(wanted: Any, live: Any) -> bool:
     )
 
 
-def _leaves(value: Any, place: str) -> Iterator[str]:
+def leaves(value: Any, place: str) -> Iterator[str]:
+    """`place: value` of everything in `value` that has no parts."""
     if isinstance(value, Mapping) and value:
         for key, inner in cast("Fields", value).items():
-            yield from _leaves(inner, f"{place}.{key}".lstrip("."))
-    elif isinstance(value, list) and (key := _merge_key(value)):
+            yield from leaves(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list) and (key := merge_key(value)):
         for one in rows_of(value):
-            yield from _leaves(one, f"{place}[{one.get(key)}]")
+            yield from leaves(one, f"{place}[{one.get(key)}]")
     else:
         yield f"{place}: {_short(value)}"
 

@@ -42,6 +42,15 @@ kind: Service
 metadata: {{name: hello, namespace: {space}}}
 spec: {{selector: {{app: hello}}, ports: [{{port: 80, targetPort: 8080}}]}}
 """
+TOLERANT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: hello, namespace: {space}}}
+spec:
+  {{selector: {{matchLabels: {{app: hello}}}}, minReadySeconds: 5, template: {{metadata: {{labels: {{app: hello}}}}, spec: {{
+    tolerations: [{{key: a, operator: Exists, effect: NoSchedule}}, {{key: b, operator: Exists}}],
+    containers: [{{name: hello, image: "lab.local/hello:1", ports: [{{containerPort: 8080}}]}}]}}}}}}
+"""
 WHY = "because the test says so"
 
 
@@ -97,6 +106,83 @@ async def test_apply_creates_then_shows_only_what_differs(house: KubernetesHouse
     assert (await house.run(house.apply, prepared)).status == "ok"
     assert live(house, "Deployment", space, "hello")["spec"]["replicas"] == 3
     assert "change nothing" in await house.refuse(house.apply, path="app.yaml", words=WHY)
+
+
+async def test_rule_11_what_the_file_no_longer_sets_is_on_the_card_and_goes(house: KubernetesHouse, space: str) -> None:
+    await applied(house, TOLERANT.format(space=space))
+    less = TOLERANT.format(space=space).replace(", minReadySeconds: 5", "").replace(", effect: NoSchedule", "")
+    less = less.replace(", {key: b, operator: Exists}", "").replace(", ports: [{containerPort: 8080}]", "")
+    await house.write("app.yaml", less)
+    prepared = await house.prepare(house.apply, path="app.yaml", words=WHY)
+    assert isinstance(prepared, Prepared), prepared
+    assert sorted(line for line in prepared.full_text.splitlines() if line[:2] == "- ") == [
+        "- spec.minReadySeconds: 5",
+        "- spec.template.spec.containers[hello].ports[8080].containerPort: 8080",
+        "- spec.template.spec.containers[hello].ports[8080].protocol: TCP",
+        "- spec.template.spec.tolerations[a].effect: NoSchedule",
+        "- spec.template.spec.tolerations[b].key: b",
+        "- spec.template.spec.tolerations[b].operator: Exists",
+    ]
+    assert prepared.effect.items[0].detail.startswith("- spec.")
+    parsed = house.apply.parse(prepared.call.arguments)
+    again = replace(prepared, call=replace(prepared.call, id="other"))
+    assert Trace.of(house.estates, again).begin([])
+    looked = (await house.apply.recover(again, parsed, house.scope, house.watch)).result
+    assert looked.status == "unknown_outcome" and f"Deployment {space}/hello: not as approved" in looked.text
+    result = await house.run(house.apply, prepared)
+    assert result.status == "ok", result.text
+    spec = live(house, "Deployment", space, "hello")["spec"]
+    assert "minReadySeconds" not in spec and spec["template"]["spec"]["tolerations"] == [
+        {"key": "a", "operator": "Exists"}
+    ]
+    assert "change nothing" in await house.refuse(house.apply, path="app.yaml", words=WHY)
+    assert (await house.apply.recover(again, parsed, house.scope, house.watch)).result.status == "ok"
+
+
+async def test_rule_11_the_writing_access_has_to_see_what_people_saw(house: KubernetesHouse, space: str) -> None:
+    await house.write("app.yaml", hello(space))
+    prepared = await house.prepare(house.apply, path="app.yaml", words=WHY)
+    assert isinstance(prepared, Prepared)
+    for name in ("cluster", f"object.Deployment {space}/hello"):
+        other = replace(prepared, pins={**prepared.pins, name: "another"}, call=replace(prepared.call, id=name[:7]))
+        parsed = house.apply.parse(other.call.arguments)
+        result = (await house.apply.run(other, parsed, house.scope, house.watch)).result
+        assert (result.status, result.changed) == ("failed", False)
+        assert f"The writing access sees another state than people approved: {name}." in result.text
+    with pytest.raises(KubernetesError, match="not found"):
+        live(house, "Deployment", space, "hello")
+
+
+def nothing_goes(*_: Any) -> list[str]:
+    return []
+
+
+async def test_rule_11_what_the_dry_run_would_change_beyond_the_card_is_not_sent(
+    house: KubernetesHouse, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await applied(house, TOLERANT.format(space=space))
+    await house.write("app.yaml", TOLERANT.format(space=space).replace(", minReadySeconds: 5", ", replicas: 4"))
+    prepared = await house.prepare(house.apply, path="app.yaml", words=WHY)
+    assert isinstance(prepared, Prepared)
+    monkeypatch.setattr("tools.kubernetes_apply.removals", nothing_goes)
+    result = await house.run(house.apply, prepared)
+    assert (result.status, result.changed) == ("failed", False)
+    assert "it would also change spec.minReadySeconds, which the card did not show" in result.text
+    assert live(house, "Deployment", space, "hello")["spec"]["minReadySeconds"] == 5
+
+
+async def test_what_the_reading_access_may_not_see_is_shown_whole_and_unknown(
+    house: KubernetesHouse, space: str
+) -> None:
+    quota = (
+        f"{{apiVersion: v1, kind: Secret, metadata: {{name: s, namespace: {space}}}, type: Opaque, immutable: true}}"
+    )
+    await house.write("app.yaml", quota)
+    prepared = await house.prepare(house.apply, path="app.yaml", words=WHY)
+    assert isinstance(prepared, Prepared) and prepared.effect.cls is CallClass.UNKNOWN
+    assert "? cannot be read with the view-only kubeconfig\n+ apiVersion: v1" in prepared.full_text
+    assert "+ immutable: true" in prepared.full_text
+    assert (await house.run(house.apply, prepared)).status == "ok"
 
 
 async def test_rule_11_what_was_approved_is_what_is_sent(house: KubernetesHouse, space: str) -> None:
