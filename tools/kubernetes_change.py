@@ -15,7 +15,7 @@ from bot.domain.storage import Locks
 from tools.estate import Estates, estate_in_use, estate_lock
 from tools.kubeconfig import KubeconfigError
 from tools.kubernetes_api import MERGE, NAME, Api, Clusters, KubernetesError, Resource
-from tools.kubernetes_eviction import Leaving, Staying, drive_off, pods_of
+from tools.kubernetes_eviction import Leaving, Staying, came, drive_off, pods_of
 from tools.kubernetes_rows import Fields, fields, items, meta, rows_of
 from tools.run_directory import seconds_since
 from tools.trace import Trace
@@ -124,7 +124,8 @@ class KubernetesChange(TypedTool[ChangeArguments]):
             effect = effect_of(arguments, estate, seen)
         except (NotThisError, KubernetesError, KubeconfigError) as error:
             return Cannot(str(error), RULE)
-        if in_use := await estate_in_use(self._locks, scope, effect.title):
+        forbidden = effect.cls is CallClass.FORBIDDEN  # it never runs, so it keeps nobody else away
+        if not forbidden and (in_use := await estate_in_use(self._locks, scope, effect.title)):
             return in_use
         plain = arguments.model_dump(mode="json", exclude={"words"})
         binding: dict[str, Json] = {"tool": call.tool, "estate": estate, "arguments": plain}
@@ -146,6 +147,12 @@ class KubernetesChange(TypedTool[ChangeArguments]):
         except (NotThisError, KubernetesError, KubeconfigError) as error:
             trace.end("failed", str(error))
             return answer(prepared, "failed", f"Nothing was changed: {error}")
+        if moved := sorted(
+            name for name in {*seen.pins, *prepared.pins} if seen.pins.get(name) != prepared.pins.get(name)
+        ):
+            text = f"Nothing was changed: the writing access sees another {', '.join(moved)} than people approved. Ask again."
+            trace.end("failed", text)
+            return answer(prepared, "failed", text)
         status: ResultStatus
         try:
             status, text = await _do(api, seen, arguments, watch)
@@ -322,6 +329,9 @@ async def _do(api: Api, seen: Seen, arguments: ChangeArguments, watch: Watch) ->
             return "ok", f"{arguments.name} is {'cordoned' if arguments.action == 'cordon' else 'schedulable'}."
         case "drain":
             await _patch(api, place, {"spec": {"unschedulable": True}})
+            if late := await asyncio.to_thread(came, api, arguments.name, seen.leaving):
+                text = f"{arguments.name} is cordoned and nobody was driven off: {late} came since people saw who leaves. Ask again."
+                return "failed", text
             return await drive_off(api, arguments.name, seen.leaving, arguments.timeout_s, watch)
         case "delete":
             body = {"propagationPolicy": "Background", "preconditions": {"uid": meta(seen.live, "uid")}}

@@ -71,6 +71,12 @@ def _leaving(pod: Fields, owner: Fields | None) -> Leaving:
     )
 
 
+def came(api: Api, node: str, leaving: Sequence[Leaving]) -> str:
+    """Pods that were no line of the card. Once the node is cordoned no more can come. Blocking."""
+    known = {one.uid for one in leaving}
+    return ", ".join(one.label for one in pods_of(api, node)[0] if one.uid not in known)
+
+
 async def drive_off(
     api: Api, node: str, leaving: Sequence[Leaving], timeout_s: float, watch: Watch
 ) -> tuple[ResultStatus, str]:

@@ -20,6 +20,7 @@ from tests.kubernetes_house import (
     pod,
     running_control_plane,
 )
+from tools import kubernetes_change
 from tools.kubernetes_api import KubernetesError
 from tools.trace import Trace
 
@@ -401,6 +402,52 @@ async def test_rule_11_another_pod_on_the_node_voids_the_drain(house: Kubernetes
     assert isinstance(prepared, Prepared)
     add(house, pod("web-9", namespace=space, on=name))
     assert await house.change.pins(prepared, house.change.parse(prepared.call.arguments)) != prepared.pins
+
+
+async def test_rule_11_a_pod_that_comes_before_the_cordon_is_not_driven_off(
+    house: KubernetesHouse, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = drained(house, space)
+    prepared = await house.prepare(house.change, action="drain", name=name, words=WHY)
+    assert isinstance(prepared, Prepared)
+    patch = kubernetes_change._patch  # pyright: ignore[reportPrivateUsage]
+
+    async def one_comes_first(*given: Any) -> None:
+        add(house, pod("late", namespace=space, on=name))
+        await patch(*given)
+
+    monkeypatch.setattr(kubernetes_change, "_patch", one_comes_first)
+    result = await house.run(house.change, prepared)
+    assert result.status == "failed"
+    assert (
+        result.text
+        == f"{name} is cordoned and nobody was driven off: {space}/late came since people saw who leaves. Ask again."
+    )
+    names = {one["metadata"]["name"] for one in house.admin.get(f"/api/v1/namespaces/{space}/pods")["items"]}
+    assert names == {"web-1", "scratch", "net", "etcd", "late"}
+
+
+async def test_rule_11_the_writing_access_sees_what_people_approved_or_nothing_is_changed(
+    house: KubernetesHouse, space: str
+) -> None:
+    await applied(house, hello(space))
+    target = {"kind": "Deployment", "namespace": space, "name": "hello", "words": WHY}
+    prepared = await house.prepare(house.change, action="scale", replicas=6, **target)
+    assert isinstance(prepared, Prepared)
+    other = replace(prepared, pins={**prepared.pins, "cluster": "another"})
+    parsed = house.change.parse(prepared.call.arguments)
+    result = (await house.change.run(other, parsed, house.scope, house.watch)).result
+    assert (result.status, result.changed) == ("failed", False)
+    assert (
+        result.text == "Nothing was changed: the writing access sees another cluster than people approved. Ask again."
+    )
+    assert live(house, "Deployment", space, "hello")["spec"]["replicas"] == 2
+
+
+async def test_what_is_forbidden_keeps_nobody_away(house: KubernetesHouse) -> None:
+    kept = await house.prepare(house.change, action="delete", kind="Namespace", name="kube-system", words=WHY)
+    assert isinstance(kept, Prepared) and kept.effect.cls is CallClass.FORBIDDEN
+    assert house.locks.held == {}
 
 
 async def test_rule_13_after_a_crash_what_is_there_proves_it(house: KubernetesHouse, space: str) -> None:
