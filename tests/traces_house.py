@@ -40,6 +40,15 @@ class Footprint:
         return [f"process {entry.name} {name}"] * bool(own & self.namespaces) + [f"mount {line}" for line in mounts]
 
 
+def _namespaces(entry: Path, group: str) -> set[Path]:
+    """Of a process of this control group; none where it is of another, or has ended since it was listed."""
+    try:
+        inside = group in (entry / "cgroup").read_text()
+        return {(entry / "ns" / kind).readlink() for kind in ("net", "pid")} if inside else set()
+    except OSError:
+        return set()
+
+
 def _loops() -> list[Path]:
     return list(Path("/sys/block").glob("loop*/loop/backing_file"))
 
@@ -64,12 +73,8 @@ def footprint(server: int, keeper: int, folder: Path) -> Footprint:
     assert len(held) == 1
     own = {Path(f"/proc/{keeper}/ns/{kind}").readlink() for kind in ("net", "pid")}
     for entry in Path("/proc").iterdir():
-        if (
-            entry.name.isdigit()
-            and (entry / "cgroup").exists()
-            and f"{PREFIX}{held[0]}" in (entry / "cgroup").read_text()
-        ):
-            own |= {(entry / "ns" / kind).readlink() for kind in ("net", "pid")}
+        if entry.name.isdigit():
+            own |= _namespaces(entry, f"{PREFIX}{held[0]}")
     own -= {Path(f"/proc/self/ns/{kind}").readlink() for kind in ("net", "pid")}
     found = Footprint(folder, frozenset(own), held[0])
     kinds = {line.split()[0] for line in found.left()}
