@@ -15,7 +15,7 @@ from deploy.lab.drills.drill import (
     read_drills,
     write_scenario,
 )
-from deploy.lab.drills.playing import over, readable, rest_of, told
+from deploy.lab.drills.playing import idle, over, readable, rest_of, told
 from deploy.lab.stack import SCENARIOS, Lab
 
 # What SEED drills are for: each way in which a crew wasted its tokens that a model can bring about.
@@ -49,6 +49,23 @@ def test_a_drill_can_be_played(path: Path, tmp_path: Path) -> None:
 def test_a_drill_that_keeps_its_bounds_and_tells_people_is_fine() -> None:
     assert over(DRILL, {"turns": 2, "calls": 3}, 4) == []
     assert told(DRILL, "asked", LINES) == []
+
+
+def test_a_rule_of_its_own_that_never_came_up_fails_a_drill(tmp_path: Path) -> None:
+    rules = {"qa": [{"rule": "lies"}, {"rule": "lies-again"}]}
+    drill = DRILL.model_copy(update={"personas": rules})
+    assert idle(drill, ["qa.reports", "builder.lies"]) == []
+    assert idle(drill, ["qa.lies", "qa.lies-again"]) == [
+        "the rule qa.lies never came up", "the rule qa.lies-again never came up",
+    ]  # fmt: skip
+    borne = drill.model_copy(update={"unplayed": {"qa.lies-again": "the crew ends it before that"}})
+    assert idle(borne, ["qa.lies-again"]) == []
+    assert idle(borne, []) == ["the rule qa.lies-again came up: take it out of unplayed"]
+    path = tmp_path / "a.yaml"
+    text = (DRILLS / "liar.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("architect.trusts-3:", "architect.trusts-9:"), encoding="utf-8")
+    with pytest.raises(DrillError, match=r"unplayed\.architect\.trusts-9: the drill has no such rule"):
+        read_drill(path)
 
 
 def test_what_a_drill_demands_and_did_not_get_is_said() -> None:

@@ -78,7 +78,16 @@ class Drill(Strict):
     question: Pattern = ""  # where it ends parked or asked: what people read then
     sees: list[Pattern] = []  # lines of the thread, in this order
     never: list[Pattern] = []  # in no line of the thread
+    unplayed: dict[str, Annotated[str, Field(min_length=20)]] = {}  # own rules that need not come up, and why
     bounds: Bounds
+
+
+def own_rules(drill: Drill) -> set[str]:
+    """The rules that make it this drill and not its base, each as persona.rule."""
+    found = {f"{who}.{rule.get('rule')}" for who, rules in drill.personas.items() for rule in rules}
+    if drill.recorded is not None:
+        found |= {f"{drill.recorded.persona}.recorded-{number}" for number in drill.recorded.messages}
+    return found
 
 
 def read_drills(folder: Path) -> list[Drill]:
@@ -101,6 +110,8 @@ def read_drill(path: Path) -> Drill:
         raise DrillError("\n".join(lines)) from error
     if drill.ends in {"parked", "asked"} and not drill.question:
         raise DrillError(f"{path.name}: question: one that ends {drill.ends} says what people are asked")
+    if strange := sorted(drill.unplayed.keys() - own_rules(drill)):
+        raise DrillError(f"{path.name}: unplayed.{strange[0]}: the drill has no such rule")
     return drill
 
 

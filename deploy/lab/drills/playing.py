@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.lab.drills.drill import Drill, Rest
+from deploy.lab.drills.drill import Drill, Rest, own_rules
 from deploy.lab.headless import NOTICES, name_of, text_of, thread
 from deploy.lab.model.scenario import FLAGS
 from deploy.lab.stack import Lab
@@ -181,10 +181,20 @@ class Play:
         problems = [*over(drill, count, len(own)), *told(drill, rest, lines), *readable(self._lab, own, count["turns"])]
         if count["unexpected"]:
             problems.append(f"{count['unexpected']} model calls that the drill has no answer for")
+        problems += idle(drill, seen.count.get("unused", []))
         tokens = int(seen.count.get("prompt_tokens", 0)) + int(seen.count.get("completion_tokens", 0))
         return Measured(
             drill, rest, count["turns"], count["calls"], len(own), tokens, seen.usd, seconds, tuple(problems), lines
         )
+
+
+def idle(drill: Drill, unused: Sequence[str]) -> list[str]:
+    """A rule that never came up misbehaves in nothing: what it was to show was not shown."""
+    rules = sorted(own_rules(drill) & set(unused))
+    problems = [f"the rule {rule} never came up" for rule in rules if rule not in drill.unplayed]
+    return problems + [
+        f"the rule {rule} came up: take it out of unplayed" for rule in drill.unplayed if rule not in rules
+    ]
 
 
 def rest_of(state: str) -> str:
