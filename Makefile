@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PY := .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 3
 LAB ?= api
 
 .PHONY: help setup demo demo-headless drill test test-cluster check bench mutation clean format

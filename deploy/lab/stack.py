@@ -24,6 +24,8 @@ from deploy.lab.hosts.needs import find_missing
 from deploy.lab.hosts.runs import MARK, held, remove_dead
 
 ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "lab"
+PROOF = "catalogue-proved"  # a file of the program's data folder
 START_S = 60.0
 END_S = 40.0
 THOUGHT_CANARY = "zq-thought-canary-7f1e"
@@ -45,7 +47,7 @@ class LabError(Exception):
 class Options:
     """What a run of the lab can choose."""
 
-    cache: Path = ROOT / ".cache" / "lab"
+    cache: Path = CACHE
     # How far it is real, DESIGN 6.8: "api" has machines that are entries, "hosts" real ones, "cluster" what a Kubernetes
     # cluster on them is made of as well.
     reach: str = "api"
@@ -71,6 +73,7 @@ class Lab:
     processes: dict[str, subprocess.Popen[bytes]]
     secrets: list[str]
     mirror: dict[str, Any] = field(default_factory=dict[str, Any])
+    cache: Path = CACHE
 
     @property
     def keeper(self) -> int | None:
@@ -114,7 +117,13 @@ class Lab:
         self.processes[name] = process
         if wait:
             _await_ready(process, ready, name, self.folder / f"{name}.log")
+            _keep(self.proof, self.cache / PROOF)
         return process
+
+    @property
+    def proof(self) -> Path:
+        """Where the program remembers that its catalogue of commands was proved, as it does between an operator's starts."""
+        return Path(self.environment["WATCHBILL_DATA"]) / PROOF
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
         """Send one of the processes a signal and wait for its exit code."""
@@ -137,7 +146,7 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
     wanted = {"terraform", "provider"} | ({"kubernetes"} if options.reach == "cluster" else set())
     bundle = obtain(sorted(wanted), options.cache, say, lambda: obtain_base(options.cache, say))
     with _folder(options) as folder:
-        lab = Lab(folder, {}, {}, {}, {}, {}, [])
+        lab = Lab(folder, {}, {}, {}, {}, {}, [], cache=options.cache)
         try:
             say("lab: Proxmox VE, Slack and a model on loopback")
             lab.proxmox = _start(lab, "proxmox", *hosts, *options.proxmox_arguments)
@@ -149,6 +158,7 @@ def running(options: Options, say: Say) -> Iterator[Lab]:
             lab.model = _start(lab, "model", "--scenario", str(scenario), *inside)
             _plant(lab)
             lab.environment = _environment(lab, options, bundle)
+            _keep(options.cache / PROOF, lab.proof)
             yield lab
         finally:
             for name in reversed(list(lab.processes)):
@@ -223,6 +233,17 @@ def _await_ready(process: subprocess.Popen[bytes], ready: Path, name: str, log: 
 
 def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+
+
+def _keep(source: Path, kept: Path) -> None:
+    """What one lab's program proved, the next one's need not: it says which bytes were, so an old one proves nothing."""
+    with contextlib.suppress(OSError):
+        text = source.read_text()
+        if not kept.exists() or kept.read_text() != text:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
+            fresh.write_text(text)
+            fresh.replace(kept)
 
 
 def _plant(lab: Lab) -> None:
