@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy.lab.drills.__main__ import DRILLS, chosen
+from deploy.lab.drills.__main__ import DRILLS, RECORDINGS, chosen
 from deploy.lab.drills.drill import (
     Bounds,
     Drill,
@@ -41,9 +41,15 @@ def test_rule_19_every_dysfunction_has_a_drill() -> None:
 @pytest.mark.parametrize("path", sorted(DRILLS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_drill_can_be_played(path: Path, tmp_path: Path) -> None:
     drill = read_drill(path)
-    if why := missing_recording(drill):
+    if why := missing_recording(drill, RECORDINGS):
         pytest.skip(why)
-    assert write_scenario(drill, SCENARIOS, tmp_path).is_file()
+    assert write_scenario(drill, SCENARIOS, tmp_path, RECORDINGS).is_file()
+
+
+def test_a_drill_without_its_recording_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    drill = read_drill(DRILLS / "recorded_menus.yaml")
+    assert missing_recording(drill, tmp_path).endswith(f"is not in {tmp_path}")
+    assert missing_recording(DRILL, tmp_path) == ""
 
 
 def test_a_drill_that_keeps_its_bounds_and_tells_people_is_fine() -> None:
@@ -113,7 +119,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         chosen([DRILL], ["b"])
     bad = replace_rules(DRILL, [{"rule": "x", "when": {"herd": "y"}, "say": "z"}])
     with pytest.raises(DrillError, match="herd"):
-        write_scenario(bad, SCENARIOS, tmp_path)
+        write_scenario(bad, SCENARIOS, tmp_path, RECORDINGS)
 
 
 def replace_rules(drill: Drill, rules: list[dict[str, Any]]) -> Drill:

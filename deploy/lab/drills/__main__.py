@@ -18,6 +18,7 @@ from deploy.lab.lifetime import ended_by_signal
 from deploy.lab.stack import ROOT, SCENARIOS, Lab, LabError, Options, running
 
 DRILLS = ROOT / "tests" / "drills"
+RECORDINGS = ROOT.parent / "shared" / "data" / "transcripts"  # beside the project, never in it
 AT_ONCE = 6
 SETTINGS = {"WATCHBILL_MISSIONS_AT_ONCE": "16"}
 
@@ -26,6 +27,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bot drill", description=__doc__)
     parser.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="drills by name; all (default)")
     parser.add_argument("--folder", type=Path, default=DRILLS, help="of the drill files (default tests/drills)")
+    parser.add_argument(
+        "--recordings", type=Path, default=RECORDINGS, help=f"of the recorded conversations (default {RECORDINGS})"
+    )
     parser.add_argument("--list", action="store_true", help="the drills and what each is about")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each drill, and one for all")
     parser.add_argument("--thread", action="store_true", help="print every thread, not only those of failed drills")
@@ -69,9 +73,9 @@ def chosen(drills: Sequence[Drill], names: Sequence[str]) -> list[Drill]:
 def _run(lab: Lab, drills: Sequence[Drill], given: argparse.Namespace, ended: threading.Event) -> int:
     folder = lab.folder / "drills"
     folder.mkdir()
-    skipped = {drill.name: why for drill in drills if (why := missing_recording(drill))}
+    skipped = {drill.name: why for drill in drills if (why := missing_recording(drill, given.recordings))}
     drills = [drill for drill in drills if drill.name not in skipped]
-    files = {drill.name: str(write_scenario(drill, SCENARIOS, folder)) for drill in drills}
+    files = {drill.name: str(write_scenario(drill, SCENARIOS, folder, given.recordings)) for drill in drills}
     print("lab: the program", file=sys.stderr, flush=True)
     lab.start_program(tied=True)
     if given.watch:

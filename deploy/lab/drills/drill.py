@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.lab.model.scenario import Pattern, Scenario, ScenarioError, load
 
-RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "data" / "transcripts"  # beside the project, never in it
 # How a mission can come to rest: over, parked, or waiting for people in a way that its card says.
 Rest = Literal["done", "partial", "stopped", "parked", "asked", "approval", "waiting"]
 
@@ -59,7 +58,7 @@ class Recorded(Strict):
     """Messages of a real crew's recording that `persona` says, one after the other, before the base's rules answer."""
 
     persona: Literal["architect", "builder", "sentinel", "qa"]
-    log: Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a file of RECORDINGS, without its ending
+    log: Annotated[str, Field(pattern=r"^[\w.-]+$")]  # a file of the recordings, without its ending
     messages: list[int]  # their numbers in it
 
 
@@ -115,14 +114,14 @@ def read_drill(path: Path) -> Drill:
     return drill
 
 
-def write_scenario(drill: Drill, scenarios: Path, folder: Path) -> Path:
+def write_scenario(drill: Drill, scenarios: Path, folder: Path, recordings: Path) -> Path:
     """The drill's scenario as a file of its own, checked. Raises DrillError."""
     for path in scenarios.glob("*.yaml"):
         (folder / path.name).write_bytes(path.read_bytes())
     path = folder / f"drill-{drill.name}.yaml"
     personas = {name: list(rules) for name, rules in drill.personas.items()}
     if drill.recorded is not None:
-        personas.setdefault(drill.recorded.persona, []).extend(_as_recorded(drill, drill.recorded))
+        personas.setdefault(drill.recorded.persona, []).extend(_as_recorded(drill, drill.recorded, recordings))
     raw = {"about": drill.about, "include": f"{drill.base}.yaml", "values": drill.values, "personas": personas}
     path.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), encoding="utf-8")
     try:
@@ -133,16 +132,16 @@ def write_scenario(drill: Drill, scenarios: Path, folder: Path) -> Path:
     return path
 
 
-def missing_recording(drill: Drill) -> str:
+def missing_recording(drill: Drill, recordings: Path) -> str:
     """Why this drill cannot be played here, or ""."""
-    if drill.recorded is None or (RECORDINGS / f"{drill.recorded.log}.jsonl").is_file():
+    if drill.recorded is None or (recordings / f"{drill.recorded.log}.jsonl").is_file():
         return ""
-    return f"the recording {drill.recorded.log} is not at {RECORDINGS}"
+    return f"the recording {drill.recorded.log} is not in {recordings}"
 
 
-def _as_recorded(drill: Drill, recorded: Recorded) -> list[dict[str, Any]]:
+def _as_recorded(drill: Drill, recorded: Recorded, recordings: Path) -> list[dict[str, Any]]:
     """A rule for each message. Raises DrillError where the recording has no such message."""
-    path = RECORDINGS / f"{recorded.log}.jsonl"
+    path = recordings / f"{recorded.log}.jsonl"
     said = {row["i"]: str(row["content"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
     if unknown := [number for number in recorded.messages if number not in said]:
         raise DrillError(f"{drill.name}: recorded.messages: {recorded.log} has no message {unknown[0]}")
