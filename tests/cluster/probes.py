@@ -31,9 +31,9 @@ class Answers:
     wrong: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
 
     def outage_s(self, since: float) -> float:
-        """The longest time between two good answers."""
-        good = [moment for moment in self.at if moment >= since]
-        return max((later - earlier for earlier, later in itertools.pairwise(good)), default=0.0)
+        """The longest time without a good answer, what is still open now among it."""
+        moments = [since, *(moment for moment in self.at if moment >= since), time.monotonic()]
+        return max(later - earlier for earlier, later in itertools.pairwise(moments))
 
     def words(self, since: float) -> str:
         return f"{len(self.at)} answers, {len(self.wrong)} failures, {self.outage_s(since):.1f} s away"

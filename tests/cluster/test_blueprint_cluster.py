@@ -26,6 +26,7 @@ SITE = BLUEPRINTS / "cluster.yml"
 # There is a worker in the inventory, and the app is to be spread over the control planes before it comes.
 SCHEDULABLE = ("-e", '{"kubeadm_control_plane_schedulable": true}')
 CONTROL_PLANES = ("--limit", "control_plane", *SCHEDULABLE)
+AWAY_S = 10.0  # the most that a user may notice of a machine that is lost
 TOKEN = re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b")
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -118,6 +119,7 @@ def test_api_and_hello_survive_the_machine_that_holds_the_address(built: Built) 
         until(lambda: nodes_ready(built) & {"cp1", "cp2", "cp3"} == lost, "its node to count as lost", 120)
         before = cut - 3
         tell("\n".join(f"{name} while {held[0]} is off: {one.words(before)}" for name, one in answers.items()))
+        assert all(one.outage_s(before) < AWAY_S for one in answers.values()), answers
         back = time.monotonic()
         found.power_on(held[0])
         until(lambda: held[0] in nodes_ready(built), f"{held[0]} to be ready again", 180)
@@ -125,6 +127,7 @@ def test_api_and_hello_survive_the_machine_that_holds_the_address(built: Built) 
         seen = time.monotonic()
         until(lambda: all(one.at[-1] > seen + 3 for one in answers.values()), "answers afterwards", 60)
         tell("\n".join(f"{name} as it comes back: {one.words(back)}" for name, one in answers.items()))
+        assert all(one.outage_s(back) < AWAY_S for one in answers.values()), answers
 
 
 def test_a_machine_cut_short_is_named_and_taken_back_on_purpose(built: Built) -> None:
