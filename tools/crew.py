@@ -260,7 +260,8 @@ def _verdict(args: VerdictArguments, scope: Scope, blocks: Callable[[Finding, st
     blocking = [finding for finding in stands if finding.status == "open" and blocks(finding, mission.environment)]
     tools = tuple(dict.fromkeys(name for record in checks for name in _scanners(record)))
     calls = tuple(record.call for record in checks)
-    verdict = Verdict(revision, scope.persona, not blocking, calls, tuple(stands), args.words, tools)
+    held = tuple(finding.fingerprint for finding in blocking)
+    verdict = Verdict(revision, scope.persona, not blocking, calls, tuple(stands), args.words, tools, held)
     said = "pass" if not blocking else "blocked by " + ", ".join(f"{f.rule} on {f.resource}" for f in blocking[:5])
     text = f"Verdict on plan {revision[:12]}: {said}. {len(stands)} findings, {len(blocking)} blocking."
     return text, (log.VerdictRecorded(verdict),), {"revision": revision, "passed": not blocking}

@@ -48,7 +48,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the findings add up to on exactly one revision. `checks` are the calls whose results were looked at."""
+    """What the findings add up to on exactly one revision. `checks` are the calls whose results were looked at,
+    `blocking` the fingerprints of the findings for which it does not pass.
+    """
 
     revision: str
     by: PersonaName
@@ -57,6 +59,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     words: str = ""
     tools: tuple[str, ...] = ()
+    blocking: tuple[str, ...] = ()
 
 
 EvidenceOutcome = Literal["passed", "failed", "unverifiable"]

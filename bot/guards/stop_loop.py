@@ -42,7 +42,8 @@ def step(chain: Chain, logged: Logged) -> tuple[Chain, Found]:
 
 
 def _blocked(chain: Chain, verdict: Verdict, at: EntryId) -> tuple[Chain, Found]:
-    demand = frozenset(finding.fingerprint for finding in verdict.findings if finding.status == "open")
+    open_ = frozenset(finding.fingerprint for finding in verdict.findings if finding.status == "open")
+    demand = frozenset(verdict.blocking) or open_  # a record of before says only what is open
     shared = demand & chain.demand
     if not shared or verdict.by != chain.by:
         return Chain(verdict.by, demand, (at,), f"{min(demand, default='')}@{at}"), NOTHING

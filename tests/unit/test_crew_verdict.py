@@ -124,8 +124,10 @@ async def test_rule_17_a_later_revision_needs_a_new_verdict_and_the_same_one_non
 async def test_rule_18_findings_at_the_threshold_block_whether_the_agent_repeats_them_or_not() -> None:
     silent = verdict_of(await judge(the_plan(), a_scan(OPEN_PORT), findings=[]))
     assert (silent.passed, [f.rule for f in silent.findings]) == (False, ["CKV_1"])
+    assert silent.blocking == (silent.findings[0].fingerprint,)
     low: dict[str, Json] = {**OPEN_PORT, "severity": "low"}
-    assert verdict_of(await judge(the_plan(), a_scan(low))).passed
+    passed = verdict_of(await judge(the_plan(), a_scan(low)))
+    assert (passed.passed, len(passed.findings), passed.blocking) == (True, 1, ())
 
 
 async def test_rule_18_an_agent_cannot_talk_a_scanners_finding_down() -> None:

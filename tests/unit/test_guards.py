@@ -116,6 +116,15 @@ def test_an_error_that_reports_repeat_word_for_word_is_one_error() -> None:
 # reviews ---------------------------------------------------------------------------------------------------------------
 
 
+def test_a_finding_that_does_not_block_is_no_demand() -> None:
+    """It stands open in every verdict, below the threshold, while the one that blocks is another each time."""
+    both = [replace(verdict(name, "f1", held).verdict, blocking=(held,)) for name, held in (("a", "f2"), ("b", "f3"))]
+    assert names(*map(log.VerdictRecorded, both)) == []
+    again = [replace(one, blocking=("f1",)) for one in both]
+    (found,) = seen(*map(log.VerdictRecorded, again))
+    assert (found.guard, found.facts) == ("stop_loop", ("CKV_1 on f1: open",))
+
+
 def test_two_blocks_with_nothing_done_between_and_three_whatever_was_done() -> None:
     assert names(verdict("a", "f1")) == []
     assert names(verdict("a", "f1"), verdict("b", "f1")) == ["stop_loop"]
