@@ -18,7 +18,8 @@ from bot.domain.ports import Clock, Door, Watch
 from bot.domain.posts import ApprovalCard, Home, Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Audit, AuditEvent, Journal
-from bot.mission import fold, mark_of
+from bot.mission import mark_of
+from bot.remembered import remembered
 from bot.status import Status
 from bot.verifying import Verifier
 
@@ -169,31 +170,29 @@ class Answers:
             wanted = await self._journal.mission_of(asked.thread) or ""
         if not wanted:
             return None
-        return await self._state(MissionId(wanted)) or f"There is no mission “{wanted}”. /mission lists them."
+        return (
+            await remembered(self._journal, MissionId(wanted))
+            or f"There is no mission “{wanted}”. /mission lists them."
+        )
 
     async def _latest(self) -> list[Mission]:
         """Newest first."""
         numbers = (await self._journal.missions(running=False))[:MISSIONS_SHOWN]
-        return [state for state in [await self._state(number) for number in numbers] if state is not None]
+        return [state for state in [await remembered(self._journal, number) for number in numbers] if state is not None]
 
     async def details(self, mission: MissionId) -> tuple[str, str]:
         """Summary and details of a mission, for the form behind its card; ("", "") where there is none."""
-        state = await self._state(mission)
+        state = await remembered(self._journal, mission)
         return (_summary(state, self._titles), details_of(state, self._titles)) if state else ("", "")
 
     async def contract(self, mission: MissionId) -> str:
         """The criteria, the words that none of them covers, and what adding does; "" where there is no such mission."""
-        state = await self._state(mission)
+        state = await remembered(self._journal, mission)
         if state is None:
             return ""
         lines = [f"{mark_of(state, one)} · {one.number} {one.text}" for one in state.criteria]
         lines += [f"no criterion · “{words}”" for words in state.uncovered]
         return "\n".join([*lines, "", ADDING])
-
-    async def _state(self, mission: MissionId) -> Mission | None:
-        kept = await self._journal.kept(mission)
-        entries = await self._journal.read(mission, kept.last) if kept else await self._journal.read(mission)
-        return fold(entries, kept) if entries or kept else None
 
     async def _waiting(self, asked: Commanded) -> Private:
         """First what waits for this person, with buttons; then what waits for others."""

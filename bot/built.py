@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bot.domain.calls import ToolResult
-from bot.domain.ids import Json
+from bot.domain.ids import Json, texts
 from bot.domain.state import Built, Mission, Root
 
 
@@ -39,8 +39,4 @@ def _root(facts: Mapping[str, Json]) -> Root:
         )
         for row in rows
     )
-    return Root(_texts(facts.get("exists")), tuple(machines))
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # facts are JSON
+    return Root(texts(facts.get("exists")), tuple(machines))

@@ -7,12 +7,11 @@ from datetime import timedelta
 from typing import Protocol
 
 from bot import log as logs
-from bot.domain.ids import EntryId, MissionId
-from bot.domain.log import Logged
+from bot.domain.ids import MissionId
 from bot.domain.ports import Clock
 from bot.domain.state import Mission
 from bot.domain.storage import StoreUnavailableError
-from bot.mission import fold
+from bot.remembered import Remembers, remembered
 from bot.verifying import Reprobed
 
 LOG = logs.logger("rounds")
@@ -21,12 +20,10 @@ NEWEST = 20  # missions; what older ones built has been changed by newer ones, o
 SETTLED = frozenset({"done", "partial"})
 
 
-class Missions(Protocol):
+class Missions(Remembers, Protocol):
     """What a round needs of the journal."""
 
     async def missions(self, *, running: bool) -> Sequence[MissionId]: ...
-    async def kept(self, mission: MissionId) -> Mission | None: ...
-    async def read(self, mission: MissionId, after: EntryId = ...) -> Sequence[Logged]: ...
 
 
 class Claims(Protocol):
@@ -67,9 +64,7 @@ class Rounds:
             return ()
         found: list[Reprobed] = []
         for number in (await self._journal.missions(running=False))[:NEWEST]:
-            kept = await self._journal.kept(number)
-            entries = await self._journal.read(number, kept.last) if kept else await self._journal.read(number)
-            state = fold(entries, kept) if entries or kept else None
+            state = await remembered(self._journal, number)
             if state is not None and self._due(state):
                 found += await self._verifier.verify(state)
         gone = sum(one.standing == "does not hold" for one in found)

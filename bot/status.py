@@ -11,13 +11,13 @@ from typing import Final
 
 from bot.domain.approvals import Ran
 from bot.domain.calls import ToolCall, ToolResult
-from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId
+from bot.domain.ids import CallId, Json, MissionId, PersonaName, Thread, UserId, texts
 from bot.domain.inbound import Commanded
 from bot.domain.ports import Clock, Door, Scope, Watch
 from bot.domain.posts import Private
 from bot.domain.state import Mission
 from bot.domain.storage import Approvals, Journal
-from bot.mission import fold
+from bot.remembered import remembered
 from bot.verifying import Reprobed, Verifier
 
 WATCHBILL = PersonaName("watchbill")
@@ -139,9 +139,7 @@ class Status:
 
     async def _proved(self) -> Mission | None:
         for number in (await self._journal.missions(running=False))[:LATEST]:
-            kept = await self._journal.kept(number)
-            entries = await self._journal.read(number, kept.last) if kept else await self._journal.read(number)
-            state = fold(entries, kept) if entries or kept else None
+            state = await remembered(self._journal, number)
             if state is not None and state.ended in {"done", "partial"} and state.evidence:
                 return state
         return None
@@ -220,7 +218,7 @@ def _vms(facts: Mapping[str, Json], found: Found) -> None:
 
 
 def _health(facts: Mapping[str, Json], found: Found) -> None:
-    ready, failed = bool(facts.get("ready")), ", ".join(_texts(facts.get("failed")))
+    ready, failed = bool(facts.get("ready")), ", ".join(texts(facts.get("failed")))
     server = str(facts.get("server", "")).removeprefix("https://")
     found.rows.append(
         ("Kubernetes", server, "ready" if ready else "NOT READY", failed or str(facts.get("version", "")))
@@ -245,7 +243,7 @@ def _kubernetes_nodes(facts: Mapping[str, Json], found: Found) -> None:
     nodes = _dicts(facts.get("nodes"))
     for one in nodes:
         name, ready = str(one.get("name", "")), bool(one.get("ready"))
-        roles, pressure = ",".join(_texts(one.get("roles"))) or "worker", _texts(one.get("pressure"))
+        roles, pressure = ",".join(texts(one.get("roles"))) or "worker", texts(one.get("pressure"))
         state = ("Ready" if ready else "NOT READY") + ("" if one.get("schedulable") else ", cordoned")
         found.rows.append(("k8s node", name, state, " ".join((roles, str(one.get("version", "")), *pressure))))
         found.unwell += [] if ready else [f"Kubernetes node {name} is not ready"]
@@ -270,10 +268,6 @@ def _answers(one: Reprobed, state: Mission) -> Row:
 
 def _dicts(value: Json) -> list[Mapping[str, Json]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
-
-
-def _texts(value: Json) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []
 
 
 def _number(value: Json) -> float:

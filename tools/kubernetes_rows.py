@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from bot.domain.ids import Json
+from bot.domain.ids import Json, texts
 
 Row = dict[str, Json]
 Fields = Mapping[str, Any]
@@ -59,10 +59,10 @@ def node_row(node: Fields) -> Row:
 
 
 def node_line(row: Row) -> str:
-    words = [str(row["name"]), "Ready" if row["ready"] else "NOT READY", ",".join(_texts(row["roles"])) or "worker"]
+    words = [str(row["name"]), "Ready" if row["ready"] else "NOT READY", ",".join(texts(row["roles"])) or "worker"]
     words += [str(row["version"]), str(row["address"])]
     words += [] if row["schedulable"] else ["cordoned"]
-    words += _texts(row["pressure"]) + [f"taint {one}" for one in _texts(row["taints"])]
+    words += [*texts(row["pressure"]), *(f"taint {one}" for one in texts(row["taints"]))]
     return " ".join(word for word in words if word)
 
 
@@ -201,7 +201,3 @@ def _hidden(value: Any, *, encoded: bool) -> str:
 
 def _int(thing: Fields, key: str) -> int:
     return int(thing.get(key) or 0)
-
-
-def _texts(value: Json) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list | tuple) else []

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from pydantic import Field
 
 from bot.domain.calls import Prepared, Target, ToolCall
-from bot.domain.ids import Json
+from bot.domain.ids import Json, texts
 from bot.domain.ports import Cannot, Done, Scope, Watch
 from tools.proxmox_api import Cluster, ProxmoxError, float_of, int_of, rows_of
 from tools.typed import Arguments, TypedTool, answer, bind, read_effect
@@ -162,7 +162,7 @@ def _addresses(cluster: Cluster, arguments: ProxmoxArguments) -> Found:
         rows.append({"vmid": int_of(row, "vmid"), "name": str(row.get("name", "")), "node": str(row.get("node", "")),
                      "addresses": addresses, "problem": problem})  # fmt: skip
     lines = [
-        f"{r['vmid']} {r['name']} on {r['node']}: {', '.join(_texts(r['addresses'])) or r['problem']}" for r in rows
+        f"{r['vmid']} {r['name']} on {r['node']}: {', '.join(texts(r['addresses'])) or r['problem']}" for r in rows
     ]
     return "\n".join(lines) or "no such machine", {"machines": rows}
 
@@ -194,10 +194,6 @@ LOOKS: Mapping[str, Callable[[Cluster, ProxmoxArguments], Found]] = {
     "tasks": _tasks,
     "agent_addresses": _addresses,
 }
-
-
-def _texts(value: Json) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list | tuple) else []
 
 
 def _gib(row: Mapping[str, Any], key: str) -> float:

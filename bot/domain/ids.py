@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, cast
 
 from typing_extensions import TypeAliasType
 
@@ -21,6 +21,11 @@ EntryId = NewType("EntryId", str)  # position in a mission's log: a Redis stream
 InboxId = NewType("InboxId", str)
 LaneKey = NewType("LaneKey", str)  # "<team>/<channel>/<thread ts>": one thread, one mission, one lease
 UserId = NewType("UserId", str)  # Slack's U…
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """The members of a JSON list as texts; () where it is none."""
+    return tuple(map(str, cast("Sequence[Json]", value))) if isinstance(value, list | tuple) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from bot.domain.approvals import ApprovalRequest, Denied, NeedsApproval, Settlement, Terms
 from bot.domain.calls import CallClass
 from bot.domain.digest import NotCanonicalError
-from bot.domain.ids import RequestId, Token
+from bot.domain.ids import RequestId, Token, texts
 from bot.domain.ports import ArgumentError, Done, Scope, Tool, Watch
 from bot.domain.storage import StaleTokenError, StoreUnavailableError
 from bot.gate import deputising, events
@@ -187,7 +187,7 @@ async def _finish(parts: Parts, request: ApprovalRequest, done: Done, kind: str)
     unknown = result.status == "unknown_outcome"
     await parts.approvals.finish(request.id, "unknown_outcome" if unknown else "done", result)
     ended = replace(request, status="unknown_outcome" if unknown else "done")
-    orphans = _texts(result.facts.get("orphans"))
+    orphans = texts(result.facts.get("orphans"))
     facts = request_facts(
         ended, outcome=result.status, output=result.sha256, size=result.size, orphans=list(orphans),
         card=card_digest(render(ended, result=result)),
@@ -224,10 +224,6 @@ async def recover(parts: Parts, request: ApprovalRequest, scope: Scope, watch: W
     if isinstance(found, Broke):
         return await _finish(parts, request, _unknown(request, found.text), events.EXECUTION_UNKNOWN)
     return await _finish(parts, request, found, events.EXECUTION_RECOVERED)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] # facts are JSON
 
 
 def _unknown(request: ApprovalRequest, text: str) -> Done:
