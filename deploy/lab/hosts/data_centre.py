@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from deploy.lab.hosts import agent, disks
 from deploy.lab.hosts.cgroups import Hierarchy, find_own_hierarchies, read_memory, remove_run
 from deploy.lab.hosts.faults import Faults
 from deploy.lab.hosts.machine import Machine
-from deploy.lab.hosts.namespaces import HostError, Namespaces
+from deploy.lab.hosts.namespaces import HostError, Namespaces, seen_off
 from deploy.lab.hosts.plan import read_plan
 from deploy.lab.hosts.runs import registered
 from deploy.lab.proxmox.answers import failed
 from deploy.lab.proxmox.world import Machine as Entry
 
 LOG_LINES = 2000
+GONE_S = 20.0  # a killed process still has to be given a processor before it is gone
 
 
 class DataCentre:
@@ -146,5 +148,7 @@ async def powered(folder: Path, base: Path, runs: Path) -> AsyncGenerator[DataCe
         try:
             yield centre
         finally:
-            await centre.close()
-            await inside.close()
+            with seen_off(os.getpid()) as gone:
+                await centre.close()
+                await inside.close()
+                await asyncio.to_thread(gone, GONE_S)

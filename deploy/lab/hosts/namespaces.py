@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import select
 import shlex
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,30 @@ class Done:
     code: int
     out: str
     err: str
+
+
+@contextlib.contextmanager
+def seen_off(pid: int) -> Iterator[Callable[[float], bool]]:
+    """Hold on to all that `pid` started, now. What it yields waits up to so many seconds until all of them are gone."""
+    below, open_ends = list[int](), [pid]
+    while open_ends:
+        children = children_of(open_ends.pop())
+        below += children
+        open_ends += children
+    held: list[int] = []
+    for one in below:
+        with contextlib.suppress(ProcessLookupError):
+            held.append(os.pidfd_open(one))
+
+    def gone(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        return all(select.select([one], [], [], max(0.0, end - time.monotonic()))[0] for one in held)
+
+    try:
+        yield gone
+    finally:
+        for one in held:
+            os.close(one)
 
 
 class Namespaces:
@@ -102,10 +128,13 @@ async def run(command: Sequence[str], given: str = "", timeout_s: float = COMMAN
 
 
 def children_of(pid: int) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    """Those that any of its threads started."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += [int(word) for word in (task / "children").read_text().split()]
+    return found
 
 
 def name_of(pid: int) -> str:
