@@ -17,13 +17,21 @@ def test_it_is_over_when_the_last_is_gone() -> None:
     with subprocess.Popen(["sh", "-c", "sleep 100 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        with seen_off(os.getpid()) as gone:
+        with seen_off(parent.pid) as gone:
             assert not gone(0.1)
             parent.kill()
             parent.wait()
             assert not gone(0.1), "its child lives on"
             os.kill(child, signal.SIGKILL)
             assert gone(10)
+
+
+def test_what_somebody_else_started_is_not_waited_for() -> None:
+    with subprocess.Popen(["sleep", "100"]) as other, subprocess.Popen(["sleep", "100"]) as own:
+        with seen_off(own.pid) as gone:
+            own.kill()
+            assert gone(10)
+        other.kill()
 
 
 def test_what_another_thread_started_is_a_child_too() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -148,7 +147,7 @@ async def powered(folder: Path, base: Path, runs: Path) -> AsyncGenerator[DataCe
         try:
             yield centre
         finally:
-            with seen_off(os.getpid()) as gone:
+            with seen_off(*inside.starters()) as gone:
                 await centre.close()
                 await inside.close()
                 await asyncio.to_thread(gone, GONE_S)

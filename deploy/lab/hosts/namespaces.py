@@ -32,9 +32,9 @@ class Done:
 
 
 @contextlib.contextmanager
-def seen_off(pid: int) -> Iterator[Callable[[float], bool]]:
-    """Hold on to all that `pid` started, now. What it yields waits up to so many seconds until all of them are gone."""
-    below, open_ends = list[int](), [pid]
+def seen_off(*starters: int) -> Iterator[Callable[[float], bool]]:
+    """Hold on to `starters` and all below them, now. What it yields waits up to so many seconds until all are gone."""
+    below, open_ends = list(starters), list(starters)
     while open_ends:
         children = children_of(open_ends.pop())
         below += children
@@ -87,6 +87,13 @@ class Namespaces:
             await self._process.wait()
         self._process = None
 
+    def starters(self) -> list[int]:
+        """The processes of this machine whose children are born in the lab: all that runs in there is below one of them."""
+        try:
+            return _with_children_in(Path(f"/proc/{self.pid}/ns/pid").readlink())
+        except FileNotFoundError:  # the keeper is gone, and with it all that ran in there
+            return []
+
     def require_open(self) -> None:
         if self._process is None or self._process.returncode is not None:
             raise HostError("the lab's namespaces are gone with their first process; start the lab again")
@@ -134,6 +141,15 @@ def children_of(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def _with_children_in(namespace: Path) -> list[int]:
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and (folder / "ns/pid_for_children").readlink() == namespace:
+                found.append(int(folder.name))
     return found
 
 
