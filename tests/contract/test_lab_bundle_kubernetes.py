@@ -264,6 +264,18 @@ def test_images_are_made_once_and_again_when_their_program_changed(
     assert [line.split()[0] for line in said if "image made here" in line] == ["hello:1"]
 
 
+def test_what_the_images_lack_is_said_before_anything_is_built(releases: Releases, cache: Cache) -> None:
+    offer_all(releases)
+    said: list[str] = []
+
+    def lacking() -> Path:
+        raise UnobtainableError("Missing: debootstrap")
+
+    with pytest.raises(UnobtainableError, match="debootstrap"):
+        obtain_kubernetes(list_programs(kubernetes=releases.url, github=releases.url), cache, said.append, lacking)
+    assert (said, releases.asked) == ([], [])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("go") is None, reason="no Go on PATH")
 def test_the_small_programs_build_with_the_real_go_and_answer(cache: Cache) -> None:

@@ -1,4 +1,4 @@
-"""The lab waits until all that it started is gone, whoever started it there, and whatever was killed first."""
+"""Who is waited for until gone: all below the given ones, whichever of them was killed first."""
 
 import os
 import signal
@@ -24,14 +24,6 @@ def test_it_is_over_when_the_last_is_gone() -> None:
             assert not gone(0.1), "its child lives on"
             os.kill(child, signal.SIGKILL)
             assert gone(10)
-
-
-def test_what_somebody_else_started_is_not_waited_for() -> None:
-    with subprocess.Popen(["sleep", "100"]) as other, subprocess.Popen(["sleep", "100"]) as own:
-        with seen_off(own.pid) as gone:
-            own.kill()
-            assert gone(10)
-        other.kill()
 
 
 def test_what_another_thread_started_is_a_child_too() -> None:

@@ -25,7 +25,12 @@ class Kubernetes:
 def obtain_kubernetes(
     programs: Sequence[Program], cache: Cache, say: Say, find_root: Callable[[], Path], go: str = "go"
 ) -> Kubernetes:
-    """`find_root` gives the machines' Debian, asked only when an image has to be made."""
+    """`find_root` gives the machines' Debian, asked only when an image has to be made.
+
+    Where none was made yet it is asked first, so that what it lacks is said before minutes of building.
+    """
+    if not (cache.folder / "images").exists():
+        find_root()
     obtained = {found.name: found for found in obtain_programs(programs, cache, say, go)}
     version = obtained["kubeadm"].version
     images = {image.name: _obtain_image(image, cache, say, find_root) for image in describe_images(obtained)}

@@ -7,7 +7,7 @@ import sys
 from pathlib import PurePosixPath
 from typing import Any
 
-from deploy.lab.hosts.machine import Machine, descendants_of
+from deploy.lab.hosts.machine import Machine, outside_of
 from deploy.lab.hosts.namespaces import ROOT, HostError, Namespaces
 
 FILLER = ".lab-filler"
@@ -171,7 +171,7 @@ async def _await_ready(process: asyncio.subprocess.Process) -> None:
 async def _end(processes: list[asyncio.subprocess.Process]) -> None:
     """End them with what they started: what enters a process namespace waits for a child that is in there."""
     for process in processes:
-        for pid in descendants_of(process.pid):
+        for pid in outside_of(process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, 9)
         await process.wait()

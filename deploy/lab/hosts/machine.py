@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.lab.hosts.cgroups import Hierarchy, make_groups, remove_groups
 from deploy.lab.hosts.cloudinit import render_script
 from deploy.lab.hosts.disks import Disk
-from deploy.lab.hosts.namespaces import Done, HostError, Namespaces, children_of, name_of, run
+from deploy.lab.hosts.namespaces import Done, HostError, Namespaces, children_of, descendants_of, name_of, run
 from deploy.lab.hosts.plan import Plan
 
 BOOT_S = 60.0
@@ -193,7 +193,7 @@ class Machine:
     async def _cut_process(self) -> None:
         if self._process is None:
             return
-        for pid in filter(None, [self.leader, *descendants_of(self._process.pid)]):
+        for pid in filter(None, [self.leader, *outside_of(self._process.pid)]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await self._process.wait()
@@ -220,7 +220,7 @@ class Machine:
 
 def _find_leader(pid: int) -> int | None:
     """The machine's init: a child of systemd-nspawn that already is systemd; before it there is a short-lived one."""
-    for candidate in descendants_of(pid):
+    for candidate in outside_of(pid):
         if name_of(candidate) == "systemd-nspawn":
             for child in children_of(candidate):
                 if name_of(child) == "systemd":
@@ -228,14 +228,6 @@ def _find_leader(pid: int) -> int | None:
     return None
 
 
-def descendants_of(pid: int) -> list[int]:
-    """The process and what it started, down to systemd-nspawn; not what runs in the machine."""
-    found, open_ends = [pid], [pid]
-    while open_ends:
-        parent = open_ends.pop()
-        if name_of(parent) == "systemd":
-            continue
-        children = children_of(parent)
-        found += children
-        open_ends += children
-    return found
+def outside_of(pid: int) -> list[int]:
+    """The process and what it started, down to the machine's init; not what runs in the machine."""
+    return descendants_of(pid, closed="systemd")

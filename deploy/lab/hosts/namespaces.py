@@ -34,13 +34,8 @@ class Done:
 @contextlib.contextmanager
 def seen_off(*starters: int) -> Iterator[Callable[[float], bool]]:
     """Hold on to `starters` and all below them, now. What it yields waits up to so many seconds until all are gone."""
-    below, open_ends = list(starters), list(starters)
-    while open_ends:
-        children = children_of(open_ends.pop())
-        below += children
-        open_ends += children
     held: list[int] = []
-    for one in below:
+    for one in descendants_of(*starters):
         with contextlib.suppress(ProcessLookupError):
             held.append(os.pidfd_open(one))
 
@@ -141,6 +136,19 @@ def children_of(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def descendants_of(*pids: int, closed: str = "") -> list[int]:
+    """These processes and all below them; of one named `closed`, only itself."""
+    found, open_ends = list(pids), list(pids)
+    while open_ends:
+        parent = open_ends.pop()
+        if closed and name_of(parent) == closed:
+            continue
+        children = children_of(parent)
+        found += children
+        open_ends += children
     return found
 
 
