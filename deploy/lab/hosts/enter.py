@@ -26,25 +26,36 @@ def main(arguments: list[str]) -> int:
     enter_namespace(keeper, "pid", CLONE_NEWPID)
     enter_namespace(keeper, "mnt", CLONE_NEWNS)
     os.chdir(folder)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # none is lost between the fork and the handlers
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, (*HANDED_ON, signal.SIGCHLD)
+    )  # waited for: none is lost before a handler runs
     child = os.fork()
     if child == 0:
         _become(arguments[2:])
-    for number in HANDED_ON:
-        signal.signal(number, lambda got, _: os.kill(child, got))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code < 0 and -code not in {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(-code, signal.SIG_DFL)
+    code = _handing_on(child)
     if code < 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), -code)  # end as it ended
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
     return code
+
+
+def _handing_on(child: int) -> int:
+    """Signals that come are the child's; returns how it ended, as subprocess does."""
+    while True:
+        got = signal.sigwait((*HANDED_ON, signal.SIGCHLD))
+        if got != signal.SIGCHLD:
+            os.kill(child, got)
+            continue
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _become(command: list[str]) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*HANDED_ON, signal.SIGCHLD))
     try:
         os.execvp(command[0], command)  # noqa: S606 - the program that was asked for, no shell
     except OSError as error:
