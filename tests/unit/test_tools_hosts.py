@@ -100,7 +100,9 @@ def test_rule_25_a_machine_cannot_take_another_hosts_name_or_address(tmp_path: P
         ("hosts: {cp1: {address: 192.0.2.1, user: x, keys: []}}", "hosts.cp1.keys"),
         ("hosts: {cp1: {address: 192.0.2.1, user: x, keys: [ssh-dss AAAA]}}", "begins with one of"),
         ("hosts: {cp1: {address: 192.0.2.1, user: x, keys: [ssh-ed25519 AAAA]}}", "not of the kind"),
-        (f"hosts: {{localhost: {{address: 192.0.2.1, user: x, keys: ['{KEY}']}}}}", "no host's name"),
+        pytest.param(
+            f"hosts: {{localhost: {{address: 192.0.2.1, user: x, keys: ['{KEY}']}}}}", "no host's name", id="localhost"
+        ),
         ("hosts: {cp1: {address: 192.0.2.1, user: x, keys: [k], proxy: y}}", "proxy"),
         ("hosts: [", "hosts.yaml"),
     ],
