@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,18 +104,29 @@ def _open_files() -> list[str]:
     return found
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever runs the tests in the background may ignore SIGINT, and programs inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_entered_program_ends_as_it_was_ended() -> None:
     with running(Options(reach="hosts"), lambda _: None) as lab:
         enter = [sys.executable, "-m", "deploy.lab.hosts.enter", str(lab.keeper), "--"]
         assert subprocess.run([*enter, "sh", "-c", "exit 7"], cwd=ROOT, check=False).returncode == 7
         assert subprocess.run([*enter, "no-such-program"], cwd=ROOT, check=False, capture_output=True).returncode == 127
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-            asleep = subprocess.Popen(
+            with subprocess.Popen(
                 [*enter, "sh", "-c", "echo ready; exec sleep 1000"], cwd=ROOT, stdout=subprocess.PIPE
-            )
-            assert asleep.stdout is not None
-            assert asleep.stdout.readline() == b"ready\n"
-            asleep.send_signal(number)
-            assert asleep.wait(10) == -number
-            assert asleep.stdout.read() == b""  # its end, too: nobody holds the pipe any more
-            asleep.stdout.close()
+            ) as asleep:
+                try:
+                    assert asleep.stdout is not None
+                    assert asleep.stdout.readline() == b"ready\n"
+                    asleep.send_signal(number)
+                    assert asleep.wait(10) == -number
+                    assert asleep.stdout.read() == b""  # its end, too: nobody holds the pipe any more
+                finally:
+                    asleep.kill()
